@@ -1,0 +1,218 @@
+"""SETTINGS: every environment variable the gateway reads, as one table; `read` turns it into a frozen Settings.
+
+All faults are found before any is reported, so that an operator mends them in one go. The table in docs/settings.md is
+generated from here (`python -m gateway settings --format markdown`).
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DAY_S = 86_400
+WELL_KNOWN_KEYS = ("sk-1234", "changeme", "change-me", "password", "secret", "admin", "test", "example", "0123456789")
+ADMIN_KEY_CHARACTERS_MIN = 32
+
+
+class SettingsFault(Exception):
+    """One or more settings are wrong; `faults` says for each what is wrong and what would be right."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("the gateway cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        self.faults = faults
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _seconds(value: str) -> float:
+    number = float(value)
+    if not 0 < number < math.inf:
+        raise ValueError("a number of seconds above 0")
+    return number
+
+
+def _count(value: str) -> int:
+    number = int(value)
+    if number <= 0:
+        raise ValueError("a whole number above 0")
+    return number
+
+
+def _flag(value: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if value.lower() not in words:
+        raise ValueError("true or false")
+    return words[value.lower()]
+
+
+def _factor(value: str) -> float:
+    number = float(value)
+    if not 0 <= number < 100:
+        raise ValueError("a factor such as 0.85")
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row: its variable, its default as written, what it does, and how its text becomes a value."""
+
+    name: str
+    default: str | None
+    help: str
+    parse: Callable[[str], Any] = _text
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def field(self) -> str:
+        return self.name.removeprefix("GATEWAY_").lower()
+
+
+SETTINGS = (
+    Setting("GATEWAY_STORE", None, "`firestore://PROJECT/DATABASE` or `sqlite:///PATH`. Default: Firestore on Cloud Run, "
+            "`sqlite:///.gateway/gateway.db` elsewhere"),
+    Setting("GATEWAY_ADMIN_KEY", None, "Bootstrap admin credential of at least 32 characters, or a secret reference; "
+            "without it the admin API answers 404"),
+    Setting("GATEWAY_PUBLIC_URL", None, "The URL that clients use, as printed in set-up snippets"),
+    Setting("GATEWAY_GOOGLE_TOKEN_URI", "https://oauth2.googleapis.com/token", "Where service-account assertions are "
+            "exchanged for access tokens; a key file's own `token_uri` is never followed"),
+    Setting("GATEWAY_SECRET_MANAGER_URL", None, "Another Secret Manager endpoint, for private networks and tests"),
+    Setting("GATEWAY_LOG_PAYLOADS", "false", "Reserved for debugging; prompts and answers are stored nowhere", _flag),
+    Setting("GATEWAY_MAX_REQUEST_BYTES", str(32 * 1024 * 1024), "Larger request bodies are refused with 413", _count),
+    Setting("GATEWAY_MAX_OPEN_CALLS", "1000", "Beyond this number of open calls on one instance new ones are answered 529", _count),
+    Setting("GATEWAY_USAGE_RETENTION_DAYS", "400", "How long usage documents live", _count),
+    Setting("GATEWAY_ALLOW_QUERY_KEY", "false", "Accept the caller's key as `?key=` (URLs end up in request logs)", _flag),
+    Setting("GATEWAY_ALLOW_PRIVATE_UPSTREAMS", "", "Comma-separated `host:port` that providers made by an admin may name "
+            "although they are private or not https"),
+    Setting("GATEWAY_CONNECT_TIMEOUT_S", "5", "Seconds to connect to a provider", _seconds),
+    Setting("GATEWAY_FIRST_BYTE_TIMEOUT_S", "600", "Seconds until a provider's answer begins", _seconds),
+    Setting("GATEWAY_IDLE_TIMEOUT_S", "300", "Seconds of silence in an answer after which the provider counts as dead", _seconds),
+    Setting("GATEWAY_TOTAL_TIMEOUT_S", "3600", "Seconds for one call, all attempts together", _seconds),
+    Setting("GATEWAY_PING_INTERVAL_S", "10", "Seconds of silence in a stream after which the client is sent a ping", _seconds),
+    Setting("GATEWAY_DRAIN_S", "8", "Seconds that open streams get to finish after SIGTERM", _seconds),
+    Setting("GATEWAY_KEY_REFRESH_S", "60", "Seconds after which a cached key is read again: how soon a revocation "
+            "holds everywhere", _seconds),
+    Setting("GATEWAY_KEY_OUTAGE_S", "900", "Seconds that known keys outlive an outage of the store", _seconds),
+    Setting("GATEWAY_WRITE_BUFFER", "10000", "Usage records kept in memory while the store is away", _count),
+    Setting("GATEWAY_PRICES", None, "Path of a JSON file that overrides prices per model"),
+    Setting("GATEWAY_PRICE_MULTIPLIER", "1", "Factor on every cost, for a negotiated discount", _factor),
+    Setting("GATEWAY_COUNT_TOKENS_LOCATIONS", "us-east5,europe-west1", "Where token counting is tried when the model's own "
+            "location does not offer it; empty: nowhere else"),
+    Setting("GATEWAY_SANDBOX", "false", "Start the simulated Google on loopback when no provider is configured", _flag),
+    Setting("VERTEX_SERVICE_ACCOUNT_JSON", None, "Service-account key for provider `vertex`: inline JSON, a path, or a "
+            "secret reference", aliases=("LLM_VERTEX_ANTHROPIC_SERVICE_ACCOUNT_JSON",)),
+    Setting("VERTEX_PROJECT_ID", None, "Google Cloud project that Vertex AI calls are billed to; default: the key's own"),
+    Setting("VERTEX_REGION", "global", "Location of provider `vertex`: `global`, `us`, `eu` or a region",
+            aliases=("LLM_VERTEX_ANTHROPIC_REGION",)),
+    Setting("VERTEX_BASE_URL", None, "Replaces the host that the location would give; no path"),
+)  # fmt: skip
+ROW = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The values, typed. Field names are the variables' without `GATEWAY_`, in lower case."""
+
+    store: str
+    admin_key: str | None
+    public_url: str | None
+    google_token_uri: str
+    secret_manager_url: str | None
+    log_payloads: bool
+    max_request_bytes: int
+    max_open_calls: int
+    usage_retention_days: int
+    allow_query_key: bool
+    allow_private_upstreams: str
+    connect_timeout_s: float
+    first_byte_timeout_s: float
+    idle_timeout_s: float
+    total_timeout_s: float
+    ping_interval_s: float
+    drain_s: float
+    key_refresh_s: float
+    key_outage_s: float
+    write_buffer: int
+    prices: str | None
+    price_multiplier: float
+    count_tokens_locations: str
+    sandbox: bool
+    vertex_service_account_json: str | None
+    vertex_project_id: str | None
+    vertex_region: str
+    vertex_base_url: str | None
+    on_cloud_run: bool
+    google_project: str | None
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """Settings from an environment; SettingsFault lists every fault."""
+    faults: list[str] = []
+    values = {row.field: _value(row, environment, faults) for row in SETTINGS}
+    values["on_cloud_run"] = bool(environment.get("K_SERVICE"))
+    values["google_project"] = environment.get("GOOGLE_CLOUD_PROJECT") or None
+    values["store"] = values["store"] or _default_store(environment)
+    known = {row.name for row in SETTINGS}
+    for name in sorted(environment):
+        if name.startswith("GATEWAY_") and name not in known:
+            faults.append(f"{name} is no setting of this version; see `python -m gateway settings`")
+    faults += _rules(values, environment)
+    if faults:
+        raise SettingsFault(faults)
+    return Settings(**values)
+
+
+def _value(row: Setting, environment: Mapping[str, str], faults: list[str]) -> Any:
+    text = next((environment[name] for name in (row.name, *row.aliases) if environment.get(name)), row.default)
+    if text is None:
+        return None
+    try:
+        return row.parse(text)
+    except ValueError as error:
+        faults.append(f"{row.name}={text!r} should be {error if row.parse is not _count else 'a whole number above 0'}")
+        return None
+
+
+def _default_store(environment: Mapping[str, str]) -> str:
+    if environment.get("K_SERVICE") or environment.get("FIRESTORE_EMULATOR_HOST"):
+        return f"firestore://{environment.get('GOOGLE_CLOUD_PROJECT') or '-'}/(default)"
+    return "sqlite:///.gateway/gateway.db"
+
+
+def _rules(values: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
+    faults = []
+    store: str = values["store"]
+    if not store.startswith(("firestore://", "sqlite:///")):
+        faults.append(f"GATEWAY_STORE={store!r} should be firestore://PROJECT/DATABASE or sqlite:///PATH")
+    if values["on_cloud_run"] and store.startswith("sqlite:"):
+        faults.append("GATEWAY_STORE names SQLite on Cloud Run, where files die with the instance; use firestore://PROJECT/DATABASE")
+    if values["sandbox"] and values["on_cloud_run"]:
+        faults.append("GATEWAY_SANDBOX starts a simulated Google and is refused on Cloud Run; unset it")
+    if values["sandbox"] and store.startswith("firestore:") and not environment.get("FIRESTORE_EMULATOR_HOST"):
+        faults.append("GATEWAY_SANDBOX is refused with a Firestore store that is not an emulator; use SQLite or unset it")
+    faults += _admin_key_faults(values["admin_key"])
+    for field, name in (("vertex_base_url", "VERTEX_BASE_URL"), ("google_token_uri", "GATEWAY_GOOGLE_TOKEN_URI")):
+        url = values[field]
+        if url and not url.startswith(("https://", "http://")):
+            faults.append(f"{name}={url!r} should be a URL that begins with https://")
+    base_url = values["vertex_base_url"]
+    if base_url and base_url.partition("://")[2].rstrip("/").count("/"):
+        faults.append(f"VERTEX_BASE_URL={base_url!r} should be scheme://host[:port] without a path")
+    return faults
+
+
+def is_secret_reference(text: str) -> bool:
+    """`projects/P/secrets/S/versions/V`, `file:PATH` or `env:NAME`."""
+    return text.startswith(("projects/", "file:", "env:"))
+
+
+def _admin_key_faults(key: str | None) -> list[str]:
+    if not key or is_secret_reference(key):
+        return []
+    if len(key) < ADMIN_KEY_CHARACTERS_MIN or len(set(key)) < 10:
+        return [f"GATEWAY_ADMIN_KEY is too short or too plain: at least {ADMIN_KEY_CHARACTERS_MIN} random characters, "
+                "such as `openssl rand -base64 32` prints"]  # fmt: skip
+    if any(word in key.lower() for word in WELL_KNOWN_KEYS):
+        return ["GATEWAY_ADMIN_KEY contains a well-known word; use what `openssl rand -base64 32` prints"]
+    return []
