@@ -27,17 +27,16 @@ def _text(value: str) -> str:
 
 
 def _seconds(value: str) -> float:
-    number = float(value)
+    number = _number(value)
     if not 0 < number < math.inf:
         raise ValueError("a number of seconds above 0")
     return number
 
 
 def _count(value: str) -> int:
-    number = int(value)
-    if number <= 0:
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
         raise ValueError("a whole number above 0")
-    return number
+    return int(value)
 
 
 def _flag(value: str) -> bool:
@@ -48,10 +47,17 @@ def _flag(value: str) -> bool:
 
 
 def _factor(value: str) -> float:
-    number = float(value)
+    number = _number(value)
     if not 0 <= number < 100:
         raise ValueError("a factor such as 0.85")
     return number
+
+
+def _number(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        return math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ SETTINGS = (
     Setting("GATEWAY_SECRET_MANAGER_URL", None, "Another Secret Manager endpoint, for private networks and tests"),
     Setting("GATEWAY_LOG_PAYLOADS", "false", "Reserved for debugging; prompts and answers are stored nowhere", _flag),
     Setting("GATEWAY_MAX_REQUEST_BYTES", str(32 * 1024 * 1024), "Larger request bodies are refused with 413", _count),
-    Setting("GATEWAY_MAX_OPEN_CALLS", "1000", "Beyond this number of open calls on one instance new ones are answered 529", _count),
+    Setting("GATEWAY_MAX_OPEN_CALLS", "200", "Beyond this number of open calls on one instance new ones are answered 529", _count),
     Setting("GATEWAY_USAGE_RETENTION_DAYS", "400", "How long usage documents live", _count),
     Setting("GATEWAY_ALLOW_QUERY_KEY", "false", "Accept the caller's key as `?key=` (URLs end up in request logs)", _flag),
     Setting("GATEWAY_ALLOW_PRIVATE_UPSTREAMS", "", "Comma-separated `host:port` that providers made by an admin may name "
@@ -170,7 +176,7 @@ def _value(row: Setting, environment: Mapping[str, str], faults: list[str]) -> A
     try:
         return row.parse(text)
     except ValueError as error:
-        faults.append(f"{row.name}={text!r} should be {error if row.parse is not _count else 'a whole number above 0'}")
+        faults.append(f"{row.name}={text!r} should be {error}")
         return None
 
 

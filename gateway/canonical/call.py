@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from gateway.canonical.json_object import JsonObject
+
 Operation = Literal["generate", "count_tokens"]
 
 
@@ -24,18 +26,21 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a dialect read from path, headers and body. `model` is as the caller wrote it."""
+    """What a dialect read from path, headers and body. `model` is as the caller wrote it.
+
+    `document` holds the caller's bytes. It is never modified: every attempt starts from it.
+    """
 
     operation: Operation
     model: str
     stream: bool
-    body: bytes
+    document: JsonObject
     api_version: str | None = None  # the dialect's own version marker, header or body, as sent
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `body` is the caller's bytes and is never modified; every attempt starts from it."""
+    """One call, from its door to its record."""
 
     id: str
     caller: Caller
@@ -64,6 +69,7 @@ class Target:
     model: str  # canonical (catalog) name, or the asked one if the catalog does not know it
     upstream_model: str
     location: str
+    wire: str  # the format that this provider speaks for this model
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,10 @@ class UpstreamTimeout(GatewayError):
     status, kind = 504, "timeout_error"
 
 
+class Unavailable(GatewayError):
+    status, kind = 503, "api_error"
+
+
 class InternalError(GatewayError):
     status, kind = 500, "api_error"
 

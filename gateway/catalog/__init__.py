@@ -1,0 +1,1 @@
+"""Models as data: names, capabilities, lifecycles and prices. Pure but for reading its own file."""

@@ -1,0 +1,199 @@
+"""Puts the house together from Settings. The only place that builds things; everything else is handed what it needs."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from gateway.answering import Answering
+from gateway.callers.identify import Callers
+from gateway.canonical.call import Call, Caller, Reply
+from gateway.canonical.store import Json, Store, StoreError
+from gateway.catalog.models import render_model
+from gateway.credentials.google_tokens import TokenBroker
+from gateway.credentials.secrets import Secrets
+from gateway.doors.inference import InferenceDoor
+from gateway.providers import PROVIDERS
+from gateway.providers.directory import Directory
+from gateway.providers.http1 import Pool, Timeouts
+from gateway.providers.lessons import Lessons
+from gateway.providers.provider import Provider
+from gateway.providers.send import Sender
+from gateway.records.document import render_log_line
+from gateway.records.log import LineLog
+from gateway.records.writer import RecordWriter
+from gateway.routing.attempts import Attempts
+from gateway.routing.plan import models_for, plan
+from gateway.settings import Settings, SettingsFault
+from gateway.spending.budgets import reserve_unlimited
+from gateway.spending.prices import PriceBook
+from gateway.store import open_store
+
+log = logging.getLogger(__name__)
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+@dataclass(slots=True)
+class House:
+    """The rooms of one process, for those who start, steer and stop it."""
+
+    settings: Settings
+    store: Store
+    secrets: Secrets
+    tokens: TokenBroker
+    directory: Directory
+    callers: Callers
+    prices: PriceBook
+    records: RecordWriter
+    answering: Answering
+    door: InferenceDoor
+    pool: Pool
+
+    def warm(self) -> None:
+        """Does ahead what the first call would wait for: key directory, store connection, access tokens."""
+        try:
+            self.store.ping(timeout_s=2.0)
+            for provider in self.directory.all().values():
+                self.tokens.token(provider.credential)
+        except Exception as error:  # the first call will meet the fault and tell it
+            log.warning("warming up: %s", error)
+
+    def close(self) -> None:
+        """Ends within the drain time: streams finish or are broken honestly, records are written."""
+        self.answering.drain(self.settings.drain_s)
+        self.pool.close()
+        self.store.close()
+
+
+def build_house(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    lines: LineLog | None = None,
+    marks: dict[str, str] | None = None,
+    now: Callable[[], float] = time.time,
+    pool: Pool | None = None,
+) -> House:
+    """Opens nothing yet: connections are made at first use, so that a process may fork after this."""
+    store = store or open_store(settings.store, now=now)
+    lines = lines or LineLog()
+    marks = marks or {}
+    pool = pool or Pool()
+    secrets = Secrets(now=now, secret_manager_url=settings.secret_manager_url)
+    tokens = TokenBroker(store, secrets, settings.google_token_uri, now=now)
+    directory = Directory(store, providers_from_environment(settings), settings.key_outage_s)
+    callers = Callers(store, refresh_s=settings.key_refresh_s, outage_s=settings.key_outage_s, now=now)
+    prices = PriceBook(settings.prices, settings.price_multiplier)
+    records = RecordWriter(store, buffer_max=settings.write_buffer)
+    timeouts = Timeouts(settings.connect_timeout_s, settings.first_byte_timeout_s, settings.idle_timeout_s)
+    sender = Sender(pool, tokens, Lessons(store, now), timeouts, settings.total_timeout_s, settings.ping_interval_s)
+    counting_locations = tuple(name for name in settings.count_tokens_locations.split(",") if name)
+    answering = Answering(
+        plan=lambda call: plan(call, directory.all(), counting_locations),
+        reserve=reserve_unlimited,
+        attempts=Attempts(sender.send),
+        sender=sender,
+        prices=prices,
+        records=records,
+        log_line=_call_logger(lines, settings),
+        retention_days=settings.usage_retention_days,
+        open_max=settings.max_open_calls,
+    )
+    door = InferenceDoor(
+        callers=callers,
+        answer=answering.answer,
+        list_models=_model_lister(directory),
+        check_ready=_readiness(store, records),
+        log_refusal=lines.write,
+        max_request_bytes=settings.max_request_bytes,
+        allow_query_key=settings.allow_query_key,
+        marks=marks,
+        now=now,
+    )
+    return House(settings, store, secrets, tokens, directory, callers, prices, records, answering, door, pool)
+
+
+def providers_from_environment(settings: Settings) -> list[Provider]:
+    """Provider `vertex`, if the environment names a key, a project or a base URL for it."""
+    if not (settings.vertex_service_account_json or settings.vertex_project_id or settings.vertex_base_url):
+        return []
+    provider = Provider(
+        id="vertex",
+        kind="vertex",
+        credential=settings.vertex_service_account_json or "adc",
+        project_id=settings.vertex_project_id,
+        locations=(settings.vertex_region,),
+        base_url=settings.vertex_base_url.rstrip("/") if settings.vertex_base_url else None,
+    )
+    if faults := PROVIDERS[provider.kind].check_provider(provider):
+        raise SettingsFault(faults)
+    return [provider]
+
+
+def make_flask(house: House) -> Flask:
+    """The WSGI application: one catch-all route, because paths are matched from their end by the doors."""
+    app = Flask("gateway", static_folder=None)
+
+    def handle(path: str = "") -> Response:
+        return respond(house.door.handle(request))
+
+    app.add_url_rule("/", "root", handle, methods=METHODS, provide_automatic_options=False)
+    app.add_url_rule("/<path:path>", "any", handle, methods=METHODS, provide_automatic_options=False)
+    app.register_error_handler(Exception, _fault)
+    return app
+
+
+def respond(reply: Reply) -> Response:
+    response = Response(reply.chunks, status=reply.status, headers=reply.headers)  # type: ignore[arg-type]
+    response.call_on_close(reply.close)
+    return response
+
+
+def _fault(error: Exception) -> Response:
+    """What Flask itself refuses (an unknown method, say), told as JSON."""
+    status = error.code or 500 if isinstance(error, HTTPException) else 500
+    if status >= 500:
+        log.error("request failed outside the doors", exc_info=error)
+    kind = "invalid_request_error" if status < 500 else "api_error"
+    message = f"this request cannot be served ({status})"
+    return Response(f'{{"type":"error","error":{{"type":"{kind}","message":"{message}"}}}}', status, content_type="application/json")
+
+
+def _call_logger(lines: LineLog, settings: Settings) -> Callable[[Call, Json], None]:
+    def write(call: Call, document: Json) -> None:
+        http = {
+            "requestMethod": "POST",
+            "status": document["status"],
+            "userAgent": call.headers.get("user-agent", "")[:200],
+            "latency": f"{document['latency_ms'] / 1000:.3f}s",
+        }
+        lines.write(render_log_line(document, http, _google_trace(call, settings)))
+
+    return write
+
+
+def _google_trace(call: Call, settings: Settings) -> str | None:
+    trace = call.headers.get("x-cloud-trace-context", "").partition("/")[0]
+    if not (settings.google_project and len(trace) == 32 and trace.isalnum()):
+        return None
+    return f"projects/{settings.google_project}/traces/{trace}"
+
+
+def _model_lister(directory: Directory) -> Callable[[Caller], list[Json]]:
+    return lambda caller: [render_model(model) for model in models_for(caller, directory.all())]
+
+
+def _readiness(store: Store, records: RecordWriter) -> Callable[[], tuple[bool, Json]]:
+    def check() -> tuple[bool, Json]:
+        facts: Json = {"status": "ready", "store": "ok", "records_waiting": records.waiting, "records_lost": records.lost}
+        try:
+            store.ping(timeout_s=1.0)
+        except StoreError as error:
+            facts |= {"status": "store unavailable", "store": str(error)[:200]}
+            return False, facts
+        return True, facts
+
+    return check

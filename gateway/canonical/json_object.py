@@ -1,0 +1,147 @@
+"""A JSON object whose top-level members can be read, dropped and put while every other byte stays as it was sent.
+
+Prompts of 100 KB are only passed on, so they are skipped over, never decoded and re-encoded: that would cost more than
+everything else in a call, and would change numbers, escapes and key order that prompt caches are keyed by.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_COMMA = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
+_COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+class NotAnObject(ValueError):
+    """The bytes are not one JSON object in UTF-8; the message says why, fit for a caller's eyes."""
+
+
+class JsonObject:
+    """Immutable view of one JSON object. If a member appears twice the last one counts, and `source` holds only that."""
+
+    __slots__ = ("_spans", "_values", "source")
+
+    def __init__(self, source: bytes) -> None:
+        self._values = _parse(source)
+        self.source = source
+        self._spans: dict[str, tuple[int, int, int]] | None = None
+        if self._find_spans() is None:
+            self.source = _join(self._values)
+            self._find_spans()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def names(self) -> list[str]:
+        return list(self._values)
+
+    def value(self, name: str, default: Any = None) -> Any:
+        """The member, decoded."""
+        raw = self._values.get(name)
+        return default if raw is None else msgspec.json.decode(raw)
+
+    def raw(self, name: str) -> bytes:
+        """The member's value exactly as sent; KeyError if there is none."""
+        return bytes(self._values[name])
+
+    def edited(self, *, drop: Collection[str] = (), put: Mapping[str, bytes] | None = None) -> bytes:
+        """The object without the members `drop` and with `put` (name → JSON bytes): in place where a member exists,
+        at the front where it does not. All other bytes are those of `source`."""
+        put = put or {}
+        spans = self._spans or {}
+        kept = [name for name in spans if name not in drop]
+        pieces: list[bytes] = []
+        for place, name in enumerate(kept):
+            start, value_start, end = spans[name]
+            pieces.append(self.source[start:value_start] + put[name] if name in put else self.source[start:end])
+            if place < len(kept) - 1:
+                pieces.append(self._separator_after(name))
+        added = [msgspec.json.encode(name) + b":" + value for name, value in put.items() if name not in spans]
+        return self._head() + b",".join([*added, *([b"".join(pieces)] if kept else [])]) + self._tail()
+
+    def _separator_after(self, name: str) -> bytes:
+        end = (self._spans or {})[name][2]
+        match = _COMMA.match(self.source, end)
+        return match.group() if match else b","
+
+    def _head(self) -> bytes:
+        if not self._spans:
+            return b"{"
+        return self.source[: next(iter(self._spans.values()))[0]]
+
+    def _tail(self) -> bytes:
+        if not self._spans:
+            return b"}"
+        return self.source[next(reversed(self._spans.values()))[2] :]
+
+    def _find_spans(self) -> dict[str, tuple[int, int, int]] | None:
+        """Where each member stands: (key start, value start, value end). None if a member appears twice."""
+        source = self.source
+        spans: dict[str, tuple[int, int, int]] = {}
+        at = _end(_SPACE, source, source.index(b"{") + 1)
+        for name, raw in self._values.items():
+            key = _STRING.match(source, at)
+            if key is None or msgspec.json.decode(key.group()) != name:
+                return None
+            value_start = _end(_COLON, source, key.end())
+            value_end = value_start + len(memoryview(raw))
+            if source[value_start:value_end] != bytes(raw):
+                return None
+            spans[name] = (at, value_start, value_end)
+            comma = _COMMA.match(source, value_end)
+            at = comma.end() if comma else value_end
+        if not source.startswith(b"}", _end(_SPACE, source, at)):
+            return None
+        self._spans = spans
+        return spans
+
+
+def drop_from_items(array: bytes, name: str) -> tuple[bytes, int]:
+    """A JSON array of objects with the member `name` dropped from each item that has it, and how many had it.
+
+    Only the items concerned change, and they only by that member.
+    """
+    items = _items.decode(array)
+    marker = msgspec.json.encode(name)
+    pieces: list[bytes] = []
+    copied = changed = 0
+    at = _end(_SPACE, array, array.index(b"[") + 1)
+    for raw in items:
+        item = bytes(raw)
+        end = at + len(item)
+        if marker in item and item.startswith(b"{") and name in (parsed := JsonObject(item)):
+            pieces += [array[copied:at], parsed.edited(drop=(name,))]
+            copied = end
+            changed += 1
+        comma = _COMMA.match(array, end)
+        at = comma.end() if comma else end
+    return b"".join([*pieces, array[copied:]]), changed
+
+
+def _parse(source: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        if not source.isascii():
+            source.decode()
+        return _members.decode(source)
+    except UnicodeDecodeError as error:
+        raise NotAnObject(f"the body is not UTF-8 (byte {error.start}); send JSON encoded as UTF-8") from error
+    except msgspec.ValidationError as error:
+        raise NotAnObject("the body is JSON but not an object; send one JSON object") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        cause = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise NotAnObject(f"the body is not valid JSON ({cause}); send one JSON object") from error
+
+
+def _join(values: dict[str, msgspec.Raw]) -> bytes:
+    return b"{" + b",".join(msgspec.json.encode(n) + b":" + bytes(raw) for n, raw in values.items()) + b"}"
+
+
+def _end(pattern: re.Pattern[bytes], source: bytes, at: int) -> int:
+    match = pattern.match(source, at)
+    return match.end() if match else at

@@ -1,0 +1,71 @@
+"""What upstreams refused, remembered for a day: in memory at once, in the store for every instance soon."""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from gateway.canonical.call import Target
+from gateway.canonical.store import Put, Store, StoreError
+from gateway.providers.provider import Lesson
+from gateway.store.snapshot import Snapshot
+
+REMEMBERED = timedelta(hours=24)
+REREAD_S = 600.0
+SCHEMA_VERSION = 1
+log = logging.getLogger(__name__)
+
+
+class Lessons:
+    """Lessons by provider, location and model. A store that is away costs a lesson its sharing, never a call."""
+
+    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+        self._store = store
+        self._now = now
+        self._lock = threading.Lock()
+        self._learned: dict[str, tuple[Lesson, float]] = {}
+        self._shared = Snapshot(self._read, max_age_s=REREAD_S, outage_s=float("inf"))
+
+    def known(self, target: Target) -> Lesson:
+        key = _key(target)
+        lesson = self._from_store().get(key, Lesson())
+        learned, until = self._learned.get(key, (Lesson(), 0.0))
+        return lesson | learned if until > self._now() else lesson
+
+    def learn(self, target: Target, lesson: Lesson) -> None:
+        key = _key(target)
+        expires_at = datetime.fromtimestamp(self._now(), UTC) + REMEMBERED
+        with self._lock:
+            whole = self.known(target) | lesson
+            self._learned[key] = (whole, expires_at.timestamp())
+        document = {
+            "provider": target.provider.id,
+            "location": target.location,
+            "model": target.upstream_model,
+            "betas": sorted(whole.betas),
+            "fields": sorted(whole.fields),
+            "learned_at": datetime.fromtimestamp(self._now(), UTC),
+            "expires_at": expires_at,
+            "schema_version": SCHEMA_VERSION,
+        }
+        try:
+            self._store.commit([Put(f"lessons/{key}", document)], timeout_s=1.0)
+        except StoreError as error:
+            log.warning("a lesson about %s at %s could not be shared: %s", target.upstream_model, target.location, error)
+
+    def _from_store(self) -> dict[str, Lesson]:
+        try:
+            return self._shared.get()
+        except StoreError:
+            return {}
+
+    def _read(self) -> dict[str, Lesson]:
+        page = self._store.query("lessons", limit=500, timeout_s=1.0)
+        return {d.id: Lesson(frozenset(d.data["betas"]), frozenset(d.data["fields"])) for d in page.documents}
+
+
+def _key(target: Target) -> str:
+    """A document id: readable, and safe whatever the model is called."""
+    text = f"{target.provider.id}.{target.location}.{target.upstream_model}"
+    return f"{text[:200].replace('/', '_')}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"

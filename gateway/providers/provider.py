@@ -1,0 +1,69 @@
+"""What a provider is made of: an operator's instance (Provider), its kind (Kind), and how it speaks a wire format (Wire)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.canonical.call import Call, Target
+from gateway.canonical.errors import GatewayError
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One account at one vendor, as the operator set it up. `credential` is a secret reference, never a secret,
+    except for the one that the environment configures."""
+
+    id: str
+    kind: str
+    credential: str = field(repr=False)
+    project_id: str | None = None
+    locations: tuple[str, ...] = ("global",)
+    base_url: str | None = None
+    allowed_models: tuple[str, ...] | None = None
+    models: Mapping[str, str] = field(default_factory=dict)  # alias → the provider's own id
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What an upstream refuses for one model at one location: beta values and body fields, from the closed list."""
+
+    betas: frozenset[str] = frozenset()
+    fields: frozenset[str] = frozenset()
+
+    def __or__(self, other: "Lesson") -> "Lesson":
+        return Lesson(self.betas | other.betas, self.fields | other.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request ready to be sent, but for its credential. `dropped` names what could not be carried."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    betas: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+class Wire(Protocol):
+    """How a kind of provider speaks one wire format. A module, like a dialect; all pure."""
+
+    def base_url(self, provider: Provider, location: str) -> str: ...
+
+    def prepare(self, call: Call, target: Target, project_id: str, lesson: Lesson) -> Outgoing:
+        """Never changes the call: every attempt starts from its original bytes."""
+
+    def parse_error(self, call: Call, status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError: ...
+
+    def parse_lesson(self, sent: Outgoing, error: GatewayError) -> Lesson | None:
+        """What a refusal teaches, if it names something that was sent and may be dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`vendors` says in which wire format the models of a vendor are spoken to there, `speaks` how."""
+
+    name: str
+    vendors: Mapping[str, str]
+    speaks: Mapping[str, Wire]
+    check_provider: Callable[[Provider], list[str]]  # faults of an operator's settings, one sentence each

@@ -1,0 +1,161 @@
+"""What of a Claude request Vertex AI takes: beta values and fields, by table and by what its refusals taught.
+
+A Messages client speaks the full first-party dialect; Vertex takes less and answers 400 to what it does not know. By
+default it is sent what Claude Code's own Vertex mode sends. Both halves of a feature go together: a beta without its
+field, or a field without its beta, is a 400. Sources: captures of Claude Code 2.1.329 in both modes, 2026-11-20.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.canonical.json_object import JsonObject, NotAnObject, drop_from_items
+from gateway.providers.provider import Lesson
+
+RENAMED_BETAS = {"advanced-tool-use-2025-11-20": "tool-search-tool-2025-10-19"}
+REFUSED_BETAS = (
+    "advisor-tool-",
+    "code-execution-",
+    "context-management-",
+    "fast-mode-",
+    "files-api-",
+    "fine-grained-tool-streaming-",
+    "mcp-client-",
+    "mcp-servers-",
+    "mid-conversation-tool-changes-",
+    "oauth-",
+    "output-128k-",
+    "per-turn-control-",
+    "prompt-caching-scope-",
+    "redact-thinking-",
+    "skills-",
+    "structured-outputs-",
+    "token-counting-",
+    "token-efficient-tools-",
+    "web-fetch-",
+)
+COUNTING_BETAS = ("claude-code-", "interleaved-thinking-", "token-counting-")
+COMPACTION_BETA = "compact-"
+REFUSED_FIELDS = ("context_management", "messages.output_config", "tags")
+
+# Field → the beta that goes with it. `messages.X` is a member of each message, `X.Y` a member of a member.
+TWINS = {
+    "context_management": "context-management-",
+    "messages.output_config": "per-turn-control-",
+    "output_config.effort": "effort-",
+    "safeguards": "dangerous-tool-use-",
+}
+# The only fields that a refusal may teach us to drop: none of them changes what is asked. `tools`, `system`,
+# `thinking`, `messages` and `safeguards` are never among them: their refusal is the caller's to see.
+DROPPABLE_FIELDS = frozenset({
+    "billing_policy", "cache_control", "context_management", "diagnostics", "fallback_credit_token", "fallbacks",
+    "inference_geo", "messages.output_config", "metadata", "output_config", "output_config.effort", "service_tier",
+    "speed", "tags", "user_profile_id",
+})  # fmt: skip
+_BETA_REFUSED = re.compile(r"Unexpected value\(s\) (.+?) for the `?anthropic-beta`? header")
+_FIELD_REFUSED = re.compile(r"(?:^|[\s;])([A-Za-z_][\w.]*): Extra inputs are not permitted")
+
+
+@dataclass(frozen=True, slots=True)
+class Bridged:
+    betas: tuple[str, ...]
+    document: JsonObject
+    dropped: tuple[str, ...]
+
+
+def split_betas(header: str) -> tuple[str, ...]:
+    """The values of an `anthropic-beta` header, in order, without repeats."""
+    return tuple(dict.fromkeys(value.strip() for value in header.split(",") if value.strip()))
+
+
+def bridge(betas: Iterable[str], document: JsonObject, *, by_table: bool, counting: bool, lesson: Lesson) -> Bridged:
+    """Betas and body as Vertex takes them. `by_table` is for clients of the Messages format; clients that speak the
+    Vertex dialect know their upstream and lose only what a refusal has taught."""
+    asked = tuple(betas)
+    renamed = tuple(dict.fromkeys(RENAMED_BETAS.get(beta, beta) for beta in asked)) if by_table else asked
+    kept = tuple(beta for beta in renamed if _takes(beta, renamed, by_table, counting) and beta not in lesson.betas)
+    fields = lesson.fields | (_fields_by_table(asked, document) if by_table else frozenset())
+    edited, dropped_fields = drop_fields(document, sorted(fields))
+    dropped_betas = [f"anthropic-beta:{beta}" for beta in renamed if beta not in kept]
+    return Bridged(kept, edited, (*dropped_betas, *dropped_fields))
+
+
+def _takes(beta: str, all_betas: tuple[str, ...], by_table: bool, counting: bool) -> bool:
+    if counting:
+        return beta.startswith(COUNTING_BETAS)
+    if beta.startswith("context-management-") and _compacts(all_betas):
+        return True
+    return not (by_table and beta.startswith(REFUSED_BETAS))
+
+
+def _compacts(betas: Iterable[str]) -> bool:
+    """Compaction works on Vertex and is asked for by `context_management`: then both halves stay."""
+    return any(beta.startswith(COMPACTION_BETA) for beta in betas)
+
+
+def _fields_by_table(betas: tuple[str, ...], document: JsonObject) -> frozenset[str]:
+    return frozenset(f for f in REFUSED_FIELDS if not (f == "context_management" and _compacts(betas)))
+
+
+def drop_fields(document: JsonObject, fields: Iterable[str]) -> tuple[JsonObject, list[str]]:
+    """The document without those of `fields` that it has, and their names."""
+    put: dict[str, bytes] = {}
+    drop: list[str] = []
+    dropped: list[str] = []
+    for field in fields:
+        outer, _, inner = field.partition(".")
+        if outer not in document or outer in drop:
+            continue
+        if not inner:
+            if outer == "output_config" and _has_format(document):
+                continue
+            drop.append(outer)
+            dropped.append(field)
+        elif (shorter := _without_inner(put.get(outer) or document.raw(outer), inner)) is not None:
+            dropped.append(field)
+            if shorter == b"{}":
+                drop.append(outer)
+            else:
+                put[outer] = shorter
+    if not dropped:
+        return document, []
+    return JsonObject(document.edited(drop=drop, put={n: v for n, v in put.items() if n not in drop})), dropped
+
+
+def _has_format(document: JsonObject) -> bool:
+    """Structured output is asked for: dropping `output_config` whole would change the answer's kind."""
+    value = document.value("output_config")
+    return isinstance(value, dict) and "format" in value
+
+
+def _without_inner(raw: bytes, name: str) -> bytes | None:
+    """An object, or each object of an array, without the member; None if there is none."""
+    if raw.startswith(b"["):
+        shorter, changed = drop_from_items(raw, name)
+        return shorter if changed else None
+    try:
+        inner = JsonObject(raw)
+    except NotAnObject:
+        return None
+    if name not in inner:
+        return None
+    return inner.edited(drop=(name,)) if len(inner.names()) > 1 else b"{}"
+
+
+def parse_lesson(message: str, sent_betas: tuple[str, ...], sent_body: bytes) -> Lesson | None:
+    """What a 400 teaches: exactly the betas and the field it names, each with its twin.
+
+    None if it names nothing that was sent, or if a twin is present that must not be dropped.
+    """
+    betas = {beta for found in _BETA_REFUSED.findall(message) for beta in re.findall(r"`([^`]+)`", found)} & set(sent_betas)
+    fields = {re.sub(r"\.\d+", "", path) for path in _FIELD_REFUSED.findall(message)}
+    if not betas and not fields:
+        return None
+    fields |= {field for field, prefix in TWINS.items() if any(beta.startswith(prefix) for beta in betas)}
+    betas |= {beta for beta in sent_betas for field in fields & TWINS.keys() if beta.startswith(TWINS[field])}
+    document = JsonObject(sent_body)
+    if "safeguards" in fields and "safeguards" not in document:
+        fields.discard("safeguards")
+    if not fields <= DROPPABLE_FIELDS or ("output_config" in fields and _has_format(document)):
+        return None
+    return Lesson(frozenset(betas), frozenset(fields))

@@ -1,0 +1,52 @@
+"""From a plan to an answer: targets in order, until the first one that answers."""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.canonical.call import AttemptRecord, Call, Plan, Target
+from gateway.canonical.errors import GatewayError
+from gateway.providers.send import Attempt
+
+NEXT_COUNTING_STATUSES = (400, 404, 501)
+
+
+class Send(Protocol):
+    """Asks one target; yields in silence, returns the answer under way, raises GatewayError."""
+
+    def __call__(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Generator[None, None, Attempt]: ...
+
+
+@dataclass(slots=True)
+class Attempts:
+    """The one place that decides whether another target is asked."""
+
+    send: Send
+    _counts_at: dict[tuple[str, str, str], Target] = field(default_factory=dict)
+
+    def first_success(self, call: Call, plan: Plan, tries: list[AttemptRecord]) -> Generator[None, None, Attempt]:
+        """A model call goes to its target. Counting goes on to the next location where one does not offer it; the
+        first refusal is what the caller sees if all refuse."""
+        counting = call.request.operation == "count_tokens"
+        first: GatewayError | None = None
+        for target in self._counting_order(plan) if counting else plan.targets:
+            try:
+                attempt = yield from self.send(call, target, tries)
+                if counting:
+                    self._counts_at[_place(plan.targets[0])] = target
+                return attempt
+            except GatewayError as error:
+                first = first or error
+                if not counting or error.status not in NEXT_COUNTING_STATUSES:
+                    raise
+        assert first is not None, "a plan has at least one target"
+        raise first
+
+    def _counting_order(self, plan: Plan) -> list[Target]:
+        """The location that counted last time first."""
+        last = self._counts_at.get(_place(plan.targets[0]))
+        return sorted(plan.targets, key=lambda target: target != last)
+
+
+def _place(target: Target) -> tuple[str, str, str]:
+    return target.provider.id, target.location, target.model

@@ -1,0 +1,98 @@
+"""Which target a call goes to: the first of the project's providers that serves the model this key may use."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from gateway.callers.access import matches, may_use
+from gateway.canonical.call import Call, Caller, Plan, Target
+from gateway.canonical.errors import InvalidRequest, NotFound
+from gateway.catalog.models import Model, all_models, find, serves, split_name, upstream_name, vendor_of
+from gateway.providers import PROVIDERS
+from gateway.providers.provider import Provider
+
+NAMED_MODELS_MAX = 12
+
+
+def plan(call: Call, providers: Mapping[str, Provider], counting_locations: Iterable[str] = ()) -> Plan:
+    """Targets in the order they are tried. NotFound is one answer for a model that does not exist and one that this
+    key may not use, and names those it may."""
+    asked = split_name(call.asked_model, tuple(providers))
+    slug = (call.provider_asked or "").removeprefix("@") or asked.provider_slug
+    candidates = [
+        provider
+        for provider in providers_of(call.caller, providers)
+        if slug in (None, provider.id) and asked.provider_kind in (None, provider.kind)
+    ]
+    if slug and not candidates:
+        raise InvalidRequest(f"provider @{slug} is none of this project's; leave it out, or ask the operator which there are")
+    for provider in candidates:
+        target = target_at(provider, asked.name, provider.locations[0])
+        if target and may_use(call.caller, names_of(asked.name, target)):
+            if call.request.operation == "count_tokens":
+                return Plan((target, *counting_targets(target, counting_locations)))
+            return Plan((target,))
+    raise NotFound(_not_found(call.asked_model, call.caller, providers), reason="model_not_found_or_not_allowed")
+
+
+def providers_of(caller: Caller, providers: Mapping[str, Provider]) -> list[Provider]:
+    """The project's providers in its own order; all of them if it names none."""
+    if caller.providers is None:
+        return list(providers.values())
+    return [providers[slug] for slug in (name.removeprefix("@") for name in caller.providers) if slug in providers]
+
+
+def target_at(provider: Provider, name: str, location: str) -> Target | None:
+    """The provider's target for a model, or None if it does not serve it."""
+    upstream = provider.models.get(name)
+    if upstream is None:
+        if not serves(provider.kind, name):
+            return None
+        upstream = upstream_name(name, provider.kind)
+    known = find(upstream) or find(name, provider.kind)
+    model = known.id if known else name
+    wire = PROVIDERS[provider.kind].vendors.get(vendor_of(upstream) or "")
+    if wire is None or not matches(provider.allowed_models, [model.lower(), upstream.lower()]):
+        return None
+    return Target(provider, model, upstream, location, wire)
+
+
+def names_of(asked_name: str, target: Target) -> tuple[str, ...]:
+    """Every name by which a glob may mean this model."""
+    return (asked_name, target.model, target.upstream_model)
+
+
+def counting_targets(target: Target, locations: Iterable[str]) -> list[Target]:
+    """Where tokens are counted if the model's own location does not offer it, never outside its jurisdiction
+    (Vertex AI counts on regional endpoints; reports of 2026 say not on `global`)."""
+    return [
+        replace(target, location=location)
+        for location in locations
+        if location != target.location and same_jurisdiction(target.location, location)
+    ]
+
+
+def same_jurisdiction(location: str, other: str) -> bool:
+    """Data that may be handled at `location` may be handled at `other`."""
+    if location == "global":
+        return True
+    prefix = {"eu": "europe-", "us": "us-"}.get(location)
+    return other.startswith(prefix) if prefix else other == location
+
+
+def models_for(caller: Caller, providers: Mapping[str, Provider]) -> list[Model]:
+    """The catalog's models that this caller may use now, newest first as the catalog has them."""
+    usable = providers_of(caller, providers)
+    return [m for m in all_models() if m.mode == "chat" and any(_usable(caller, p, m.id) for p in usable)]
+
+
+def _usable(caller: Caller, provider: Provider, name: str) -> bool:
+    target = target_at(provider, name, provider.locations[0])
+    return target is not None and may_use(caller, names_of(name, target))
+
+
+def _not_found(asked: str, caller: Caller, providers: Mapping[str, Provider]) -> str:
+    names = [model.id for model in models_for(caller, providers)]
+    if not names:
+        return f"model: {asked[:128]!r} is not available, and this key may use no model at all; ask the operator of this gateway"
+    shown = ", ".join(names[:NAMED_MODELS_MAX]) + (" …" if len(names) > NAMED_MODELS_MAX else "")
+    return f"model: {asked[:128]!r} is not available to this key; it may use {shown} (GET /v1/models lists all)"

@@ -1,0 +1,84 @@
+"""From an environment to a running house, and what a newcomer is shown: used by every way of starting the gateway."""
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flask import Flask
+
+from gateway.app import House, build_house, make_flask
+from gateway.records.log import LineLog
+from gateway.sandbox import Sandbox
+from gateway.settings import Settings, read
+
+SANDBOX_MARK = {"x-gateway-sandbox": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A house with its WSGI application, and the sandbox beside it if there is one."""
+
+    house: House
+    app: Flask
+    sandbox: Sandbox | None
+
+    def close(self) -> None:
+        self.house.close()
+        if self.sandbox is not None:
+            self.sandbox.stop()
+
+
+def run_house(environment: Mapping[str, str]) -> Running:
+    """Builds the house and warms it behind the callers' backs. SettingsFault if the environment is wrong.
+
+    Call it in the process that serves, after any fork: connections and threads begin here.
+    """
+    settings = read(environment)
+    sandbox = start_sandbox(settings) if settings.sandbox else None
+    house = build_house(
+        with_sandbox(settings, sandbox) if sandbox else settings,
+        lines=LineLog(for_people=sys.stdout.isatty()),
+        marks=SANDBOX_MARK if sandbox else None,
+    )
+    threading.Thread(target=house.warm, name="warm", daemon=True).start()
+    return Running(house, make_flask(house), sandbox)
+
+
+def start_sandbox(settings: Settings) -> Sandbox:
+    """The simulated Google on a free loopback port. Its key stays beside the store, so that a second start is quick."""
+    return Sandbox(key_path=state_folder(settings) / "sandbox-key.json", pace_s=0.02).start()
+
+
+def with_sandbox(settings: Settings, sandbox: Sandbox) -> Settings:
+    return replace(
+        settings,
+        vertex_service_account_json=sandbox.service_account_json,
+        vertex_base_url=sandbox.url,
+        google_token_uri=sandbox.token_uri,
+    )
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where a laptop's files are kept: beside the SQLite store."""
+    if settings.store.startswith("sqlite:///"):
+        return Path(settings.store.removeprefix("sqlite:///")).parent
+    return Path(".gateway")
+
+
+class LazyHouse:
+    """The house of a worker process that forks at a time of its own choosing: built at the first request."""
+
+    def __init__(self) -> None:
+        self._running: Running | None = None
+        self._pid = 0
+        self._lock = threading.Lock()
+
+    def get(self) -> Running:
+        if self._running is None or self._pid != os.getpid():
+            with self._lock:
+                if self._running is None or self._pid != os.getpid():
+                    self._running, self._pid = run_house(os.environ), os.getpid()
+        return self._running

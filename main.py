@@ -1,0 +1,21 @@
+"""The Cloud Run function: `functions-framework --target=gateway`. A doormat.
+
+The framework loads this file before it forks its worker, so nothing is opened here; the house is built at the worker's
+first request. The framework handles SIGTERM itself: streams get 30 s, which Cloud Run cuts at 10. Whoever needs open
+streams ended honestly runs `python -m gateway serve`.
+"""
+
+import atexit
+
+import flask
+
+from gateway.start import LazyHouse
+
+house = LazyHouse()
+
+
+def gateway(request: flask.Request) -> flask.Response:
+    running = house.get()
+    atexit.register(running.close)
+    with running.app.request_context(request.environ):
+        return running.app.full_dispatch_request()

@@ -1,0 +1,104 @@
+"""A whole gateway for tests: its own SQLite store, a sandbox as its Google, served over real HTTP on loopback."""
+
+import contextlib
+import io
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from gateway.app import House, build_house, make_flask
+from gateway.callers.keys import hash_key, new_key
+from gateway.canonical.store import Json, Put, Store
+from gateway.records.log import LineLog
+from gateway.sandbox import Sandbox
+from gateway.settings import read
+
+
+class _Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Tests read the gateway's own lines instead."""
+
+
+@dataclass
+class Served:
+    """A running gateway with one project `demo` and one key."""
+
+    house: House
+    sandbox: Sandbox
+    url: str
+    key: str
+    lines: io.StringIO = field(repr=False)
+
+    @property
+    def store(self) -> Store:
+        return self.house.store
+
+    def post(self, path: str, body: Any, *, key: str | None = None, **more: Any) -> requests.Response:
+        headers = {"authorization": f"Bearer {key or self.key}", **more.pop("headers", {})}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return requests.post(self.url + path, data=data, headers=headers, timeout=30, **more)
+
+    def ask(self, text: str = "Hello", **more: Any) -> requests.Response:
+        """One plain Messages call; keywords are members of the body."""
+        return self.post("/v1/messages", message(text, **more), stream=bool(more.get("stream")))
+
+    def add_key(self, **fields: Any) -> str:
+        """Another key; fields of its document may be given. `project_fields` sets its project's."""
+        key = new_key()
+        self.store.commit(key_writes(key, **fields))
+        return key
+
+    def records(self, project: str = "demo") -> list[Json]:
+        return [d.data for d in self.store.query(f"projects/{project}/usage").documents]
+
+    def log_lines(self) -> list[Json]:
+        return [json.loads(line) for line in self.lines.getvalue().splitlines()]
+
+
+def message(text: str = "Hello", **more: Any) -> Json:
+    body = {"model": "claude-sonnet-4-6", "max_tokens": 256, "messages": [{"role": "user", "content": text}]}
+    return {**body, **more}
+
+
+def key_writes(key: str, *, project: str = "demo", project_fields: Json | None = None, **fields: Any) -> list[Put]:
+    digest = hash_key(key)
+    key_document = {"id": f"key_{digest[:12]}", "project": project, "name": "test", "user": "ana@example.com", **fields}
+    return [
+        Put(f"projects/{project}", {"id": project, "name": project, "schema_version": 1, **(project_fields or {})}),
+        Put(f"keys/{digest}", {**key_document, "schema_version": 1}),
+    ]
+
+
+@contextlib.contextmanager
+def served(folder: Path, *, store_url: str = "", sandbox: Sandbox | None = None, **environment: str) -> Iterator[Served]:
+    """Starts and stops everything. Keywords are settings, such as GATEWAY_PING_INTERVAL_S="0.2"."""
+    with contextlib.ExitStack() as stack:
+        google = sandbox or stack.enter_context(Sandbox(key_path=folder / "sandbox-key.json"))
+        settings = read(
+            {
+                "GATEWAY_STORE": store_url or f"sqlite:///{folder}/gateway.db",
+                "VERTEX_SERVICE_ACCOUNT_JSON": google.service_account_json,
+                "VERTEX_BASE_URL": google.url,
+                "GATEWAY_GOOGLE_TOKEN_URI": google.token_uri,
+                **environment,
+            }
+        )
+        lines = io.StringIO()
+        house = build_house(settings, lines=LineLog(lines))
+        key = new_key()
+        house.store.commit(key_writes(key))
+        server = make_server("127.0.0.1", 0, make_flask(house), threaded=True, request_handler=_Handler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        stack.callback(house.close)
+        stack.callback(server.server_close)
+        stack.callback(server.shutdown)
+        yield Served(house, google, f"http://127.0.0.1:{server.server_port}", key, lines)
