@@ -1,8 +1,49 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PORT ?= 8080
+WORKERS ?= 2
 
-.PHONY: run test test-full check clients lock clean
+.PHONY: run test test-full check clients lock clean help
 
-run: $(VENV)/.run
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.run  ## the gateway on http://127.0.0.1:8080, with a pretend Claude unless VERTEX_* names a real one
 	@$(PYTHON) -m gateway serve --port $(PORT)
+
+test: $(VENV)/.dev  ## everything that takes seconds, offline
+	@$(PYTHON) -m pytest -n $(WORKERS) -m "not full"
+
+test-full: $(VENV)/.dev  ## what takes minutes
+	@$(PYTHON) -m pytest -n $(WORKERS) -m full
+
+check: $(VENV)/.dev  ## lint, types, floors
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m mypy gateway main.py
+	@$(PYTHON) -m pytest tests/test_architecture.py
+
+clients:  ## the real Claude Code CLI, pinned, outside the repository; for the tests
+	@sh tests/clients/install.sh
+
+lock: $(VENV)/.dev  ## the pinned requirements, after a change of pyproject.toml
+	@$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate pyproject.toml -o requirements.txt
+	@$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --no-annotate --extra dev pyproject.toml -o requirements-dev.txt
+
+clean:  ## forgets environment, caches and the laptop's store
+	rm -rf $(VENV) .gateway .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@python3 -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Tollgate needs Python 3.11 or newer")'
+	@python3 -m venv $(VENV)
+
+$(VENV)/.run: requirements.txt | $(VENV)/bin/python
+	@echo "installing the pinned requirements …"
+	@$(VENV)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt | $(VENV)/bin/python
+	@echo "installing the pinned requirements for development …"
+	@$(VENV)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@ $(VENV)/.run

@@ -55,7 +55,6 @@ class Answering:
     retention_days: int = 400
     open_max: int = 1000
     clock: Callable[[], float] = time.monotonic
-    marks: dict[str, str] = field(default_factory=dict)  # headers that every reply bears
     draining: bool = False
     _open: "set[Run]" = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -80,12 +79,13 @@ class Answering:
         try:
             return run.stream() if call.request.stream else run.plain()
         except GatewayError as error:
+            error.route = run.headers()
             run.fail(error)
-            run.settle()
+            run.close()
             raise
         except BaseException as error:
             run.fail(InternalError("the gateway failed", reason=repr(error)))
-            run.settle()
+            run.close()
             raise
 
     def forget(self, run: "Run") -> None:
@@ -119,28 +119,17 @@ class Answering:
             attempt = drive(self.attempts.first_success(call, plan, outcome.attempts))
             outcome.target = attempt.target
             body = drive_body(self.sender.read_whole(attempt.exchange, PLAIN_ANSWER_BYTES_MAX))
-            headers = self._headers(call, outcome, attempt) | {"content-type": "application/json"}
+            headers = route_headers(outcome, attempt) | {"content-type": "application/json"}
         except GatewayError as error:
             if not offers_no_counting(error):
                 raise
             outcome.target = plan.targets[0]
             body = dialect.render_token_count(int(len(call.request.document.source) / BYTES_PER_TOKEN))
-            headers = self._headers(call, outcome, None) | {"content-type": "application/json", "x-gateway-estimated": "input_tokens"}
+            headers = route_headers(outcome, None) | {"content-type": "application/json", "x-gateway-estimated": "input_tokens"}
         outcome.latency_ms = round((self.clock() - call.started) * 1000)
         document = render_document(call, outcome, self.retention_days)
         self.log_line(call, {**document, "operation": "count_tokens"})
         return Reply(200, headers, [body])
-
-    def _headers(self, call: Call, outcome: Outcome, attempt: Attempt | None) -> dict[str, str]:
-        headers = {"x-gateway-attempts": str(len(outcome.attempts)), "x-gateway-cache": "off"}
-        if outcome.target:
-            headers["x-gateway-provider"] = outcome.target.provider.id
-            headers["x-gateway-model"] = outcome.target.model
-        if attempt and attempt.upstream_request_id:
-            headers["x-upstream-request-id"] = attempt.upstream_request_id
-        if attempt and attempt.dropped:
-            headers["x-gateway-dropped"] = ", ".join(attempt.dropped)
-        return headers
 
 
 class Run:
@@ -179,7 +168,7 @@ class Run:
         usage, self._outcome.answered_model = found if found else (None, None)
         self._meter.settle_plain(usage, len(body))
         self.settle()
-        headers = self._headers() | {"content-type": content_type, "content-length": str(len(body))}
+        headers = self.headers() | {"content-type": content_type, "content-length": str(len(body))}
         headers["x-gateway-cost-usd"] = format_dollars(self._outcome.cost_nanodollars)
         return Reply(200, headers, [body], self.close)
 
@@ -195,7 +184,7 @@ class Run:
             if attempt.head.headers.get("content-type", "").startswith("application/json"):
                 return self._whole(attempt)
             check_content_type(attempt, "text/event-stream")
-        headers = self._headers() | {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+        headers = self.headers() | {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
         return Reply(200, headers, self._relay(), self.close)
 
     def _relay(self) -> Iterator[bytes]:
@@ -328,8 +317,21 @@ class Run:
         if self._outcome.ttft_ms is None:
             self._outcome.ttft_ms = round((self._house.clock() - self._call.started) * 1000)
 
-    def _headers(self) -> dict[str, str]:
-        return self._house._headers(self._call, self._outcome, self._attempt)
+    def headers(self) -> dict[str, str]:
+        return route_headers(self._outcome, self._attempt)
+
+
+def route_headers(outcome: Outcome, attempt: Attempt | None) -> dict[str, str]:
+    """Where the call went, as every reply says it."""
+    headers = {"x-gateway-attempts": str(len(outcome.attempts)), "x-gateway-cache": "off"}
+    if outcome.target:
+        headers["x-gateway-provider"] = outcome.target.provider.id
+        headers["x-gateway-model"] = outcome.target.model
+    if attempt and attempt.upstream_request_id:
+        headers["x-upstream-request-id"] = attempt.upstream_request_id
+    if attempt and attempt.dropped:
+        headers["x-gateway-dropped"] = ", ".join(attempt.dropped)
+    return headers
 
 
 def offers_no_counting(error: GatewayError) -> bool:

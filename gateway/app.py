@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
@@ -147,7 +148,7 @@ def make_flask(house: House) -> Flask:
 
 
 def respond(reply: Reply) -> Response:
-    response = Response(reply.chunks, status=reply.status, headers=reply.headers)  # type: ignore[arg-type]
+    response = Response(reply.chunks, status=reply.status, headers=reply.headers)
     response.call_on_close(reply.close)
     return response
 
@@ -158,8 +159,8 @@ def _fault(error: Exception) -> Response:
     if status >= 500:
         log.error("request failed outside the doors", exc_info=error)
     kind = "invalid_request_error" if status < 500 else "api_error"
-    message = f"this request cannot be served ({status})"
-    return Response(f'{{"type":"error","error":{{"type":"{kind}","message":"{message}"}}}}', status, content_type="application/json")
+    told = {"type": "error", "error": {"type": kind, "message": f"this request cannot be served ({status})"}}
+    return Response(msgspec.json.encode(told), status, content_type="application/json")
 
 
 def _call_logger(lines: LineLog, settings: Settings) -> Callable[[Call, Json], None]:

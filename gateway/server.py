@@ -19,7 +19,7 @@ from gateway.start import Running, run_house
 THREADS_FOR_PROBES = 16
 
 
-class Server(BaseApplication):
+class Server(BaseApplication):  # type: ignore[misc]
     """Serves until SIGTERM or SIGINT. The house is built in the worker, after the fork."""
 
     def __init__(self, settings: Settings, host: str, port: int) -> None:

@@ -86,7 +86,7 @@ SETTINGS = (
     Setting("GATEWAY_SECRET_MANAGER_URL", None, "Another Secret Manager endpoint, for private networks and tests"),
     Setting("GATEWAY_LOG_PAYLOADS", "false", "Reserved for debugging; prompts and answers are stored nowhere", _flag),
     Setting("GATEWAY_MAX_REQUEST_BYTES", str(32 * 1024 * 1024), "Larger request bodies are refused with 413", _count),
-    Setting("GATEWAY_MAX_OPEN_CALLS", "200", "Beyond this number of open calls on one instance new ones are answered 529", _count),
+    Setting("GATEWAY_MAX_OPEN_CALLS", "200", "More open calls on one instance are answered 529", _count),
     Setting("GATEWAY_USAGE_RETENTION_DAYS", "400", "How long usage documents live", _count),
     Setting("GATEWAY_ALLOW_QUERY_KEY", "false", "Accept the caller's key as `?key=` (URLs end up in request logs)", _flag),
     Setting("GATEWAY_ALLOW_PRIVATE_UPSTREAMS", "", "Comma-separated `host:port` that providers made by an admin may name "

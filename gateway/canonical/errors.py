@@ -45,10 +45,11 @@ class GatewayError(Exception):
         self.retry_after_s = retry_after_s
         if should_retry is not None:
             self.should_retry = should_retry
+        self.route: dict[str, str] = {}  # headers that say where the call had been when it failed
 
     def headers(self) -> dict[str, str]:
         """Response headers that steer the client's retries."""
-        headers = {}
+        headers = dict(self.route)
         if self.retry_after_s is not None:
             headers["retry-after"] = str(self.retry_after_s)
         if self.should_retry is not None:

@@ -93,7 +93,9 @@ class InferenceDoor:
         headers = {name.lower(): value for name, value in http.headers.items()}
         models = MODELS_PATH.search(path)
         if match is None and models is None:
-            raise NotFound(f"{http.method} {path[:200] or '/'}: no such path here; POST /v1/messages, GET /v1/models and GET / exist")
+            raise NotFound(
+                f"{http.method} {path[:200] or '/'}: no such path here; POST /v1/messages, GET /v1/models and GET / exist"
+            )
         if http.method not in (("GET", "HEAD") if models else ("POST",)):
             raise MethodNotAllowed(f"{http.method} is not offered at {path[:200]}; use {'GET' if models else 'POST'}")
         caller = self.callers.identify(headers, http.args.get("key") if self.allow_query_key else None)

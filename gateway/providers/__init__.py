@@ -4,5 +4,7 @@ from gateway.providers import vertex
 from gateway.providers.provider import Kind
 
 PROVIDERS: dict[str, Kind] = {
-    "vertex": Kind("vertex", vendors={"anthropic": "anthropic"}, speaks={"anthropic": vertex}, check_provider=vertex.check_provider),
+    "vertex": Kind(
+        "vertex", vendors={"anthropic": "anthropic"}, speaks={"anthropic": vertex}, check_provider=vertex.check_provider
+    ),
 }

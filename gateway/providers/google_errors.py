@@ -34,7 +34,7 @@ _NOT_FOUND = re.compile(r"Publisher Model .*?models/([\w.@-]+)")
 def parse_google_error(status: int, body: bytes, headers: Mapping[str, str], project_id: str | None) -> GatewayError:
     """The error that a caller is told for an answer which is not in Anthropic's envelope."""
     error = _error_object(body)
-    message = error.get("message") if isinstance(error.get("message"), str) else ""
+    message = str(error.get("message") or "")
     google_status = str(error.get("status") or "")
     reason = f"upstream_{status}_{google_status or 'unread'}_{_detail_reason(error)}".rstrip("_")
     if status in (401, 403):
@@ -42,8 +42,9 @@ def parse_google_error(status: int, body: bytes, headers: Mapping[str, str], pro
     if status == 413 or _TOO_LONG.search(message):
         kind = "request_too_large" if status == 413 else "invalid_request_error"
         return UpstreamRefused(TOO_LONG, status=status, kind=kind, passed_headers=headers, reason=reason)
-    if status < 400 or status not in KINDS and status < 500:
-        return UpstreamFailed(f"the provider answered {status}, which is no answer to a model call; tell the operator", reason=reason)
+    if status < 400 or (status < 500 and status not in KINDS):
+        told = f"the provider answered {status}, which is no answer to a model call; tell the operator"
+        return UpstreamFailed(told, reason=reason)
     told = _tell(status, message, project_id)
     return UpstreamRefused(told, status=status, kind=KINDS.get(status, "api_error"), passed_headers=headers, reason=reason)
 

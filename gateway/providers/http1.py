@@ -297,7 +297,15 @@ class Pool:
         self._lock = threading.Lock()
 
     def send(
-        self, method: str, origin: Origin, path: str, headers: Mapping[str, str], body: bytes, *, timeouts: Timeouts, deadline: float
+        self,
+        method: str,
+        origin: Origin,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeouts: Timeouts,
+        deadline: float,
     ) -> Exchange:
         """Sends a request; the answer is read from the Exchange. `deadline` is monotonic seconds.
 
@@ -334,7 +342,9 @@ class Pool:
                 sock.close()
                 raise
         except TimeoutError as error:
-            raise UpstreamTimeout(f"{origin.host} did not accept a connection within {timeouts.connect_s:g} s; try again") from error
+            raise UpstreamTimeout(
+                f"{origin.host} did not accept a connection within {timeouts.connect_s:g} s; try again"
+            ) from error
         except OSError as error:
             message = f"{origin.host} could not be reached; try again, and tell the operator if it persists"
             raise UpstreamFailed(message, reason=repr(error)) from error

@@ -170,4 +170,3 @@ class Sender:
                 reason=f"no project for provider {provider.id}",
             )
         return project
-

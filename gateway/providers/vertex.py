@@ -13,7 +13,7 @@ from gateway.catalog.models import bare_name
 from gateway.dialects import DIALECTS
 from gateway.providers import vertex_bridge
 from gateway.providers.google_errors import TOO_LONG, credential_refused, parse_google_error
-from gateway.providers.provider import Kind, Lesson, Outgoing, Provider
+from gateway.providers.provider import Lesson, Outgoing, Provider
 
 HOSTS = {
     "global": "https://aiplatform.googleapis.com",
@@ -63,7 +63,9 @@ def prepare(call: Call, target: Target, project_id: str, lesson: Lesson) -> Outg
         put["anthropic_version"] = _quoted(_version(call.request.api_version))
     if call.request.stream and bridged.document.value("stream") is not True:
         put["stream"] = b"true"
-    body = bridged.document.edited(drop=() if counting else ("model",), put=put) if put or not counting else bridged.document.source
+    body = (
+        bridged.document.edited(drop=() if counting else ("model",), put=put) if put or not counting else bridged.document.source
+    )
     return Outgoing(
         path=_path(project_id, target, stream=call.request.stream, counting=counting),
         headers=_headers(call, bridged.betas),

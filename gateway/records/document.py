@@ -19,7 +19,7 @@ class Outcome:
     error_type: str | None = None
     target: Target | None = None
     attempts: list[AttemptRecord] = field(default_factory=list)
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     cost_nanodollars: int = 0
     price_version: str = ""
     price_known: bool = True

@@ -171,7 +171,7 @@ def _when_free(attempt: Callable[[], T], deadline: float) -> T:
         try:
             return attempt()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            if _code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise
             pause_s = random.uniform(0.001, 0.01)
             if time.monotonic() + pause_s > deadline:
@@ -192,7 +192,12 @@ _ADVICE = {
 
 
 def _advice(error: sqlite3.Error) -> str:
-    return _ADVICE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "try again; if it persists, start with a new file")
+    return _ADVICE.get(_code(error), "try again; if it persists, start with a new file")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for errors that Python raised itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 _forking: list[Connections] = []

@@ -1,0 +1,139 @@
+"""Every change and its audit entry, committed together: who, what, before, after, at.
+
+A change is a compare-and-set against the version that was read. If somebody else was quicker it is worked out anew from
+what they left, so that changes of different fields never lose each other.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.administration.refusals import AdminError
+from gateway.administration.times import Clock, current, render_moments
+from gateway.canonical.store import AlreadyExists, Conflict, Create, Document, Json, Missing, Store, Update, Write
+
+ATTEMPTS_MAX = 20
+TIMEOUT_S = 10.0
+SCHEMA_VERSION = 1
+PAGE_DOCUMENTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who changes something. `at_machine`: through the command line, where files and private addresses are the
+    operator's own; over the network they are not."""
+
+    name: str
+    at_machine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the audit says of a change. `before` and `after` hold no secret: documents hold none."""
+
+    action: str  # `project.create`
+    target: str  # `projects/acme`
+    before: Json | None
+    after: Json | None
+
+
+def _unheard(path: str) -> None:
+    """Nobody listens."""
+
+
+class Changes:
+    """Commits changes. `heard` is told each path afterwards, so that a process can forget what it remembers of it."""
+
+    def __init__(self, store: Store, now: Clock, heard: Callable[[str], None] = _unheard) -> None:
+        self._store = store
+        self._now = now
+        self._heard = heard
+
+    def commit(self, writes: Sequence[Write], entry: Entry, who: Who) -> None:
+        """All of it or nothing. AlreadyExists, Missing, Conflict, StoreUnavailable."""
+        audit = Create(f"audit/audit_{secrets.token_hex(10)}", self._render_entry(entry, who))
+        self._store.commit([*writes, audit], timeout_s=TIMEOUT_S)
+        for write in writes:
+            self._heard(write.path)
+
+    def create(self, path: str, data: Json, action: str, who: Who, also: Sequence[Write] = ()) -> None:
+        """AdminError `already_exists`."""
+        try:
+            self.commit([Create(path, data), *also], Entry(action, path, None, data), who)
+        except AlreadyExists:
+            raise AdminError(f"{path} exists already; update it, or choose another id", "already_exists") from None
+
+    def update(self, path: str, edit: Callable[[Json], Json], action: str, who: Who) -> Json:
+        """Sets the fields that `edit` makes of the document; returns what stands there then. AdminError `not_found`.
+
+        `edit` may run several times. Fields that already hold what they should are no change.
+        """
+
+        def attempt() -> Json:
+            document = self.read(path)
+            fields = changed_fields(document.data, edit(document.data))
+            if fields:
+                fields |= {"updated_at": current(self._now)}
+                before = {name: document.data.get(name) for name in fields}
+                self.commit([Update(path, fields, document.version)], Entry(action, path, before, fields), who)
+            return {**document.data, **fields}
+
+        return until_quiet(attempt, path)
+
+    def read(self, path: str) -> Document:
+        """The document; AdminError `not_found`."""
+        document = self._store.get(path, timeout_s=TIMEOUT_S)
+        if document is None:
+            raise not_found(path)
+        return document
+
+    def _render_entry(self, entry: Entry, who: Who) -> Json:
+        return {
+            "at": current(self._now),
+            "who": who.name,
+            "action": entry.action,
+            "target": entry.target,
+            "before": entry.before,
+            "after": entry.after,
+            "schema_version": SCHEMA_VERSION,
+        }
+
+
+def not_found(path: str) -> AdminError:
+    collection, _, name = path.partition("/")
+    return AdminError(f"there is no {path}; `{collection.removesuffix('s')} list` shows which there are ({name[:80]} is not one)",
+                      "not_found")  # fmt: skip
+
+
+def changed_fields(before: Json, fields: Json) -> Json:
+    return {name: value for name, value in fields.items() if name not in before or before[name] != value}
+
+
+def until_quiet(attempt: Callable[[], Json], path: str) -> Json:
+    """Repeats an attempt that others got in the way of. Each round somebody's change was committed."""
+    for _ in range(ATTEMPTS_MAX):
+        try:
+            return attempt()
+        except (Conflict, Missing):
+            continue
+    raise AdminError(f"{path} is being changed by others all the time; look at it and repeat", "conflict")
+
+
+def list_audit(store: Store, *, target: str | None = None, limit: int = 100, cursor: str | None = None) -> Json:
+    """Newest first: `{"data": […], "next_cursor": …}`. `target` such as `projects/acme` (then without cursor)."""
+    if target is None:
+        page = store.query("audit", order_by="at", descending=True, limit=limit, cursor=cursor)
+        return {"data": [_render_audit(document) for document in page.documents], "next_cursor": page.next_cursor}
+    found: list[Document] = []
+    after = None
+    while True:  # by target alone, for target and time together would need an index of their own
+        page = store.query("audit", where=[("target", "==", target)], limit=PAGE_DOCUMENTS, cursor=after)
+        found = sorted([*found, *page.documents], key=lambda document: document.data["at"], reverse=True)[:limit]
+        after = page.next_cursor
+        if after is None:
+            return {"data": [_render_audit(document) for document in found], "next_cursor": None}
+
+
+def _render_audit(document: Document) -> Json:
+    entry: Json = render_moments(document.data)
+    return {"id": document.id, **entry, "created_at": entry["at"], "updated_at": entry["at"]}
