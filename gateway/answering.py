@@ -23,6 +23,7 @@ from gateway.canonical.errors import (
     UpstreamFailed,
     UpstreamRefused,
 )
+from gateway.canonical.json_object import JsonObject, NotAnObject
 from gateway.canonical.money import format_dollars
 from gateway.canonical.store import Create
 from gateway.canonical.usage import Usage
@@ -118,7 +119,8 @@ class Answering:
         try:
             attempt = drive(self.attempts.first_success(call, plan, outcome.attempts))
             outcome.target = attempt.target
-            body = drive_body(self.sender.read_whole(attempt.exchange, PLAIN_ANSWER_BYTES_MAX))
+            check_content_type(attempt, "application/json")
+            body = self.read_document(attempt)
             headers = route_headers(outcome, attempt) | {"content-type": "application/json"}
         except GatewayError as error:
             if not offers_no_counting(error):
@@ -130,6 +132,17 @@ class Answering:
         document = render_document(call, outcome, self.retention_days)
         self.log_line(call, {**document, "operation": "count_tokens"})
         return Reply(200, headers, [body])
+
+    def read_document(self, attempt: Attempt) -> bytes:
+        """A plain answer, whole; UpstreamFailed if it is no JSON object."""
+        try:
+            body = drive_body(self.sender.read_whole(attempt.exchange, PLAIN_ANSWER_BYTES_MAX))
+            JsonObject(body)
+        except StreamBroken as error:
+            raise UpstreamFailed("the provider broke off its answer; try again", reason=str(error)) from error
+        except NotAnObject as error:
+            raise UpstreamFailed("the provider's answer is no JSON document; try again", reason=str(error)) from error
+        return body
 
 
 class Run:
@@ -159,10 +172,7 @@ class Run:
         """Reads the whole body, settles, then hands it over."""
         content_type = check_content_type(attempt, "application/json")
         self._meter = Meter(len(self._call.request.document.source), None)
-        try:
-            body = drive_body(self._house.sender.read_whole(attempt.exchange, PLAIN_ANSWER_BYTES_MAX))
-        except StreamBroken as error:
-            raise UpstreamFailed("the provider broke off its answer; try again", reason=str(error)) from error
+        body = self._house.read_document(attempt)
         self._first_word()
         found = self._dialect.parse_usage(body)
         usage, self._outcome.answered_model = found if found else (None, None)
@@ -340,12 +350,14 @@ def offers_no_counting(error: GatewayError) -> bool:
 
 
 def check_content_type(attempt: Attempt, wanted: str) -> str:
-    """The answer's content type; UpstreamFailed if a 200 is not what a model answers (a login page, say)."""
+    """The answer's content type; UpstreamFailed if a 200 is not what a model answers (a login page, say), or packed,
+    which was not asked for."""
     found = attempt.head.headers.get("content-type", "")
-    if not found.startswith(wanted):
+    encoding = attempt.head.headers.get("content-encoding", "identity")
+    if not found.startswith(wanted) or encoding != "identity":
         raise UpstreamFailed(
-            f"the provider answered with {found or 'no content type'} instead of {wanted}; tell the operator",
-            reason=f"content type {found!r}",
+            f"the provider answered with {found or 'no content type'} ({encoding}) instead of {wanted}; tell the operator",
+            reason=f"content type {found!r}, encoding {encoding!r}",
         )
     return found
 

@@ -34,7 +34,6 @@ from gateway.spending.prices import PriceBook
 from gateway.store import open_store
 
 log = logging.getLogger(__name__)
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 @dataclass(slots=True)
@@ -135,14 +134,14 @@ def providers_from_environment(settings: Settings) -> list[Provider]:
 
 
 def make_flask(house: House) -> Flask:
-    """The WSGI application: one catch-all route, because paths are matched from their end by the doors."""
+    """The WSGI application. No routes: the doors match paths from their end, for every method, and Flask's own router
+    would redirect `//v1/messages` and refuse unknown methods in words of its own."""
     app = Flask("gateway", static_folder=None)
 
-    def handle(path: str = "") -> Response:
+    @app.before_request
+    def handle() -> Response:
         return respond(house.door.handle(request))
 
-    app.add_url_rule("/", "root", handle, methods=METHODS, provide_automatic_options=False)
-    app.add_url_rule("/<path:path>", "any", handle, methods=METHODS, provide_automatic_options=False)
     app.register_error_handler(Exception, _fault)
     return app
 

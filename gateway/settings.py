@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 DAY_S = 86_400
 WELL_KNOWN_KEYS = ("sk-1234", "changeme", "change-me", "password", "secret", "admin", "test", "example", "0123456789")
@@ -69,6 +70,7 @@ class Setting:
     help: str
     parse: Callable[[str], Any] = _text
     aliases: tuple[str, ...] = ()
+    may_be_empty: bool = False  # set to nothing means nothing; elsewhere that means the default
 
     @property
     def field(self) -> str:
@@ -104,7 +106,7 @@ SETTINGS = (
     Setting("GATEWAY_PRICES", None, "Path of a JSON file that overrides prices per model"),
     Setting("GATEWAY_PRICE_MULTIPLIER", "1", "Factor on every cost, for a negotiated discount", _factor),
     Setting("GATEWAY_COUNT_TOKENS_LOCATIONS", "us-east5,europe-west1", "Where token counting is tried when the model's own "
-            "location does not offer it; empty: nowhere else"),
+            "location does not offer it; empty: nowhere else", may_be_empty=True),
     Setting("GATEWAY_SANDBOX", "false", "Start the simulated Google on loopback when no provider is configured", _flag),
     Setting("VERTEX_SERVICE_ACCOUNT_JSON", None, "Service-account key for provider `vertex`: inline JSON, a path, or a "
             "secret reference", aliases=("LLM_VERTEX_ANTHROPIC_SERVICE_ACCOUNT_JSON",)),
@@ -114,6 +116,7 @@ SETTINGS = (
     Setting("VERTEX_BASE_URL", None, "Replaces the host that the location would give; no path"),
 )  # fmt: skip
 ROW = {setting.name: setting for setting in SETTINGS}
+URLS = ("VERTEX_BASE_URL", "GATEWAY_GOOGLE_TOKEN_URI", "GATEWAY_PUBLIC_URL", "GATEWAY_SECRET_MANAGER_URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,8 @@ def read(environment: Mapping[str, str]) -> Settings:
 
 
 def _value(row: Setting, environment: Mapping[str, str], faults: list[str]) -> Any:
-    text = next((environment[name] for name in (row.name, *row.aliases) if environment.get(name)), row.default)
+    names = [name for name in (row.name, *row.aliases) if environment.get(name) or (row.may_be_empty and name in environment)]
+    text = environment[names[0]] if names else row.default
     if text is None:
         return None
     try:
@@ -198,14 +202,22 @@ def _rules(values: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
     if values["sandbox"] and store.startswith("firestore:") and not environment.get("FIRESTORE_EMULATOR_HOST"):
         faults.append("GATEWAY_SANDBOX is refused with a Firestore store that is not an emulator; use SQLite or unset it")
     faults += _admin_key_faults(values["admin_key"])
-    for field, name in (("vertex_base_url", "VERTEX_BASE_URL"), ("google_token_uri", "GATEWAY_GOOGLE_TOKEN_URI")):
-        url = values[field]
-        if url and not url.startswith(("https://", "http://")):
+    for name in URLS:
+        url = values[ROW[name].field]
+        if url and not _is_url(url):
             faults.append(f"{name}={url!r} should be a URL that begins with https://")
     base_url = values["vertex_base_url"]
     if base_url and base_url.partition("://")[2].rstrip("/").count("/"):
         faults.append(f"VERTEX_BASE_URL={base_url!r} should be scheme://host[:port] without a path")
     return faults
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def is_secret_reference(text: str) -> bool:

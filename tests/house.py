@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
+from wire import Stream, eventually, open_stream
 
 from gateway.app import House, build_house, make_flask
 from gateway.callers.keys import hash_key, new_key
@@ -36,6 +37,7 @@ class Served:
     url: str
     key: str
     lines: io.StringIO = field(repr=False)
+    server_errors: list[str] = field(repr=False)  # exceptions that reached the web server, as it would log them
 
     @property
     def store(self) -> Store:
@@ -59,6 +61,18 @@ class Served:
     def records(self, project: str = "demo") -> list[Json]:
         return [d.data for d in self.store.query(f"projects/{project}/usage").documents]
 
+    def record(self, request_id: str) -> Json:
+        """The usage document of one call, once it is written; exactly one there must be."""
+        where = [("request_id", "==", request_id)]
+        found = eventually(lambda: self.store.query("usage", where=where, group=True).documents)  # type: ignore[arg-type]
+        assert len(found) == 1, found
+        return found[0].data
+
+    def stream(self, text: str = "Hello", *, path: str = "/v1/messages", key: str | None = None, **more: Any) -> Stream:
+        """A streamed Messages call, its head already there; keywords are members of the body, `headers` apart."""
+        headers = {"authorization": f"Bearer {key or self.key}", **more.pop("headers", {})}
+        return open_stream(self.url, path, message(text, stream=True, **more), headers)
+
     def log_lines(self) -> list[Json]:
         return [json.loads(line) for line in self.lines.getvalue().splitlines()]
 
@@ -78,8 +92,11 @@ def key_writes(key: str, *, project: str = "demo", project_fields: Json | None =
 
 
 @contextlib.contextmanager
-def served(folder: Path, *, store_url: str = "", sandbox: Sandbox | None = None, **environment: str) -> Iterator[Served]:
-    """Starts and stops everything. Keywords are settings, such as GATEWAY_PING_INTERVAL_S="0.2"."""
+def served(
+    folder: Path, *, store_url: str = "", store: Store | None = None, sandbox: Sandbox | None = None, **environment: str
+) -> Iterator[Served]:
+    """Starts and stops everything. Keywords are settings, such as GATEWAY_PING_INTERVAL_S="0.2"; `store` is used in
+    place of the one that `store_url` or the settings name."""
     with contextlib.ExitStack() as stack:
         google = sandbox or stack.enter_context(Sandbox(key_path=folder / "sandbox-key.json"))
         settings = read(
@@ -92,13 +109,15 @@ def served(folder: Path, *, store_url: str = "", sandbox: Sandbox | None = None,
             }
         )
         lines = io.StringIO()
-        house = build_house(settings, lines=LineLog(lines))
+        house = build_house(settings, store=store, lines=LineLog(lines))
         key = new_key()
         house.store.commit(key_writes(key))
         server = make_server("127.0.0.1", 0, make_flask(house), threaded=True, request_handler=_Handler)
+        server_errors: list[str] = []
+        server.log = lambda type, message, *args: server_errors.append(message)  # type: ignore[method-assign]
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         stack.callback(house.close)
         stack.callback(server.server_close)
         stack.callback(server.shutdown)
-        yield Served(house, google, f"http://127.0.0.1:{server.server_port}", key, lines)
+        yield Served(house, google, f"http://127.0.0.1:{server.server_port}", key, lines, server_errors)

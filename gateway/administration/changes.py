@@ -100,9 +100,8 @@ class Changes:
 
 
 def not_found(path: str) -> AdminError:
-    collection, _, name = path.partition("/")
-    return AdminError(f"there is no {path}; `{collection.removesuffix('s')} list` shows which there are ({name[:80]} is not one)",
-                      "not_found")  # fmt: skip
+    kind = path.partition("/")[0].removesuffix("s")
+    return AdminError(f"there is no {path[:120]}; `{kind} list` shows which there are", "not_found")
 
 
 def changed_fields(before: Json, fields: Json) -> Json:

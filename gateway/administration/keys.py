@@ -56,15 +56,23 @@ class Keys:
             raise AdminError("project: a key needs one; `project list` shows which there are", "invalid")
         at = current(self._now)
         data = {
-            "id": f"key_{secrets.token_hex(10)}", **DEFAULTS, **fields, "revoked_at": None, "rotated_at": None, "replaced_at": None,
-            "created_at": at, "updated_at": at, "schema_version": SCHEMA_VERSION,
-        }  # fmt: skip
+            "id": f"key_{secrets.token_hex(10)}",
+            **DEFAULTS,
+            **fields,
+            "revoked_at": None,
+            "rotated_at": None,
+            "replaced_at": None,
+            "created_at": at,
+            "updated_at": at,
+            "schema_version": SCHEMA_VERSION,
+        }
         project = f"projects/{data['project']}"
         key = new_key()
         data["hint"] = key[-4:]
+        # Touching the project makes sure that it is there, and that nobody deletes it meanwhile.
+        writes: list[Write] = [Update(project, {"keys_changed": data["id"]}), Create(_path(key), data)]
         try:
-            # Touching the project makes sure that it is there, and that nobody deletes it meanwhile.
-            self._commit([Update(project, {"keys_changed_at": at}), Create(_path(key), data)], "key.create", data, None, data, who)
+            self._commit(writes, "key.create", data, None, data, who)
         except Missing:
             raise not_found(project) from None
         return self._render(data, key=key) | self._warnings(fields)
@@ -72,7 +80,7 @@ class Keys:
     def get(self, key_id: str) -> Json:
         return self._render(self._current(self._secrets(key_id)).data)
 
-    def list(self, *, project: str | None = None, limit: int = 100, cursor: str | None = None) -> Json:
+    def page(self, *, project: str | None = None, limit: int = 100, cursor: str | None = None) -> Json:
         """`{"data": […], "next_cursor": …}`, in no order of meaning."""
         where: list[tuple[str, Any, Any]] = [("replaced_at", "==", None)]
         if project is not None:
@@ -113,8 +121,9 @@ class Keys:
         for secret in before:
             fields = {"valid_until": _earlier(secret.data["valid_until"], ends), "replaced_at": secret.data["replaced_at"] or at}
             writes.append(Update(secret.path, fields, secret.version))
+        after = {"hint": data["hint"], "earlier_valid_until": ends}
         try:
-            self._commit(writes, "key.rotate", data, {"hint": replaced.data["hint"]}, {"hint": data["hint"], "earlier_valid_until": ends}, who)
+            self._commit(writes, "key.rotate", data, {"hint": replaced.data["hint"]}, after, who)
         except (Conflict, Missing):
             # Not repeated: of two who rotate at once, the second would end the first one's new secret.
             raise AdminError(f"key {key_id} was changed at this moment; look at it and repeat", "conflict") from None
@@ -122,9 +131,19 @@ class Keys:
 
     def delete(self, key_id: str, who: Who) -> None:
         """The key stops working, and is listed no more. Usage keeps its id."""
-        found = self._secrets(key_id)
-        current_data = self._current(found).data
-        self._commit([Delete(secret.path) for secret in found], "key.delete", current_data, current_data, None, who)
+
+        def attempt() -> Json:
+            found = self._secrets(key_id)
+            shown = self._current(found).data
+            # Each update makes the deletion conditional: a rotation meanwhile would leave a secret behind.
+            gone = {"deleted_at": current(self._now)}
+            writes: list[Write] = []
+            for secret in found:
+                writes += [Update(secret.path, gone, secret.version), Delete(secret.path)]
+            self._commit(writes, "key.delete", shown, shown, None, who)
+            return shown
+
+        until_quiet(attempt, f"keys/{key_id}")
 
     def _check(self, given: Mapping[str, Any], more: Mapping[str, checks.Check]) -> Json:
         fields = checks.check_fields(given, {**more, **FIELDS, "expires_at": checks.optional(self._future)})

@@ -44,7 +44,7 @@ class Projects:
     def get(self, project_id: str) -> Json:
         return render_project(self._read(project_id))
 
-    def list(self, *, limit: int = 100, cursor: str | None = None) -> Json:
+    def page(self, *, limit: int = 100, cursor: str | None = None) -> Json:
         """By id: `{"data": […], "next_cursor": …}`."""
         page = self._store.query("projects", limit=limit, cursor=cursor)
         return {"data": [render_project(document) for document in page.documents], "next_cursor": page.next_cursor}

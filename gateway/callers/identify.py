@@ -15,9 +15,11 @@ from gateway.store.snapshot import Snapshot
 
 KEYS_REMEMBERED = 10_000
 UNKNOWN_REMEMBERED_S = 10.0
+# Says nothing of `x-api-key`: Claude Code shows "Not logged in · Please run /login" in place of a 401 with that word in it,
+# and this sentence otherwise (2.1.329, measured 2026-11-21).
 TOLD = (
-    "this gateway key is missing, unknown, expired or revoked; send a valid key (gw-…) as `Authorization: Bearer` or "
-    "`x-api-key`, or ask the operator of this gateway for one"
+    "this gateway key is missing, unknown, expired or revoked; send a valid key (gw-…) as `Authorization: Bearer`, "
+    "or ask the operator of this gateway for one"
 )
 
 

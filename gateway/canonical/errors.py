@@ -76,7 +76,16 @@ class NotFound(GatewayError):
 
 
 class MethodNotAllowed(GatewayError):
+    """405. `allow` lists the right methods, as its header has them (RFC 9110 section 15.5.6)."""
+
     status, kind = 405, "invalid_request_error"
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+    def headers(self) -> dict[str, str]:
+        return {**super().headers(), "allow": self.allow}
 
 
 class NotSupported(GatewayError):

@@ -4,6 +4,7 @@ Prompts of 100 KB are only passed on, so they are skipped over, never decoded an
 everything else in a call, and would change numbers, escapes and key order that prompt caches are keyed by.
 """
 
+import codecs
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -42,9 +43,14 @@ class JsonObject:
         return list(self._values)
 
     def value(self, name: str, default: Any = None) -> Any:
-        """The member, decoded."""
+        """The member, decoded. NotAnObject if that cannot be done, as with a number beyond all floats."""
         raw = self._values.get(name)
-        return default if raw is None else msgspec.json.decode(raw)
+        if raw is None:
+            return default
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise NotAnObject(f"{name}: cannot be read ({error}); send an ordinary JSON value") from error
 
     def raw(self, name: str) -> bytes:
         """The member's value exactly as sent; KeyError if there is none."""
@@ -54,6 +60,8 @@ class JsonObject:
         """The object without the members `drop` and with `put` (name → JSON bytes): in place where a member exists,
         at the front where it does not. All other bytes are those of `source`."""
         put = put or {}
+        if not put and not any(name in self._values for name in drop):
+            return self.source
         spans = self._spans or {}
         kept = [name for name in spans if name not in drop]
         pieces: list[bytes] = []
@@ -105,9 +113,12 @@ class JsonObject:
 def drop_from_items(array: bytes, name: str) -> tuple[bytes, int]:
     """A JSON array of objects with the member `name` dropped from each item that has it, and how many had it.
 
-    Only the items concerned change, and they only by that member.
+    Only the items concerned change, and they only by that member. NotAnObject if the array or such an item is none.
     """
-    items = _items.decode(array)
+    try:
+        items = _items.decode(array)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotAnObject(f"no JSON array ({error}); send one") from error
     marker = msgspec.json.encode(name)
     pieces: list[bytes] = []
     copied = changed = 0
@@ -125,6 +136,8 @@ def drop_from_items(array: bytes, name: str) -> tuple[bytes, int]:
 
 
 def _parse(source: bytes) -> dict[str, msgspec.Raw]:
+    if source.startswith(codecs.BOM_UTF8):
+        raise NotAnObject("the body begins with a byte order mark; send JSON without one")
     try:
         if not source.isascii():
             source.decode()

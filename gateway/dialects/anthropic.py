@@ -44,9 +44,17 @@ def parse_object(body: bytes) -> JsonObject:
         raise InvalidRequest(str(error)) from error
 
 
+def member(document: JsonObject, name: str, default: Any = None) -> Any:
+    """A member's value; InvalidRequest if its JSON means nothing (`1e999`)."""
+    try:
+        return document.value(name, default)
+    except NotAnObject as error:
+        raise InvalidRequest(str(error)) from error
+
+
 def required_text(document: JsonObject, name: str, mend: str) -> str:
     """A member that must be a non-empty string."""
-    value = document.value(name)
+    value = member(document, name)
     if not isinstance(value, str) or not value:
         raise InvalidRequest(f"{name}: a non-empty string is required; {mend}")
     return value
@@ -54,7 +62,7 @@ def required_text(document: JsonObject, name: str, mend: str) -> str:
 
 def flag(document: JsonObject, name: str) -> bool:
     """A member that must be true or false if it is there."""
-    value = document.value(name, False)
+    value = member(document, name, False)
     if not isinstance(value, bool):
         raise InvalidRequest(f"{name}: must be true or false")
     return value

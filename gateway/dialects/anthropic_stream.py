@@ -14,6 +14,7 @@ import msgspec
 from gateway.canonical.usage import Tokens, Usage
 
 RECORD_BYTES_MAX = 4 * 1024 * 1024  # a longer record is passed on unread
+DELTA = b"event: content_block_delta"
 DELTA_FRAME_BYTES = 112  # what a content_block_delta record holds beside its text
 CHARACTERS_PER_TOKEN = 4
 
@@ -63,20 +64,32 @@ class AnthropicStreamWatch:
         return not self._tail.strip(b"\r\n")
 
     def feed(self, chunk: bytes) -> None:
-        self._bytes += len(chunk)
-        self._deltas += chunk.count(b"event: content_block_delta")
         data = self._tail + chunk if self._tail else chunk
         if b"\r" in data:
             data = _without_carriage_returns(data)
         cut = data.rfind(b"\n\n")
         if cut < 0:
-            self._tail = data if len(data) < RECORD_BYTES_MAX else b" "
+            self._tail = data if len(data) < RECORD_BYTES_MAX else self._give_up(data)
             return
-        self._tail = data[cut + 2 :]
+        end = cut + 2
+        self._tail = data[end:]
         if data.find(b"message_", 0, cut) >= 0 or data.find(b"error", 0, cut) >= 0:
             for record in data[:cut].split(b"\n\n"):
+                self._count(record, len(record))
                 if b"message_" in record or b"error" in record:
                     self._read(record)
+        else:
+            self._count(data, end, data.count(b"\n\n", 0, end))
+
+    def _count(self, data: bytes, end: int, separators: int = 0) -> None:
+        """The same for any cutting: only whole records are counted here."""
+        self._bytes += end - 2 * separators
+        self._deltas += data.count(DELTA, 0, end)
+
+    def _give_up(self, data: bytes) -> bytes:
+        """A record too long to be kept: its start is forgotten, its end will still be seen."""
+        self._bytes += len(data)
+        return b" " + data[-3:]
 
     def _read(self, record: bytes) -> None:
         payload = b"\n".join(line[5:] for line in record.split(b"\n") if line.startswith(b"data:"))
@@ -110,7 +123,9 @@ class AnthropicStreamWatch:
 
     def _output_tokens_relayed(self) -> int:
         """An estimate from the bytes of text that passed: for answers cut before their own figures came."""
-        return max(0, self._bytes - self._deltas * DELTA_FRAME_BYTES) // CHARACTERS_PER_TOKEN
+        relayed = self._bytes + len(self._tail)
+        deltas = self._deltas + self._tail.count(DELTA)
+        return max(0, relayed - deltas * DELTA_FRAME_BYTES) // CHARACTERS_PER_TOKEN
 
 
 def _without_carriage_returns(data: bytes) -> bytes:

@@ -12,6 +12,7 @@ from gateway.canonical.call import Operation, Request
 from gateway.dialects.anthropic import (
     WIRE,
     flag,
+    member,
     parse_error,
     parse_object,
     parse_usage,
@@ -38,13 +39,13 @@ PATHS: Sequence[tuple[re.Pattern[str], Operation]] = (
 
 def parse_request(operation: Operation, path: re.Match[str], headers: Mapping[str, str], body: bytes) -> Request:
     document = parse_object(body)
-    version = document.value("anthropic_version")
+    version = member(document, "anthropic_version")
     if operation == "count_tokens":
         model = required_text(document, "model", 'count-tokens wants "model": "claude-…" in the body')
         stream = False
     else:
         model = path["model"]
-        stream = path["verb"] == "streamRawPredict" or flag(document, "stream")
+        stream = flag(document, "stream") or path["verb"] == "streamRawPredict"
     return Request(
         operation=operation,
         model=model,

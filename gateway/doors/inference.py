@@ -26,11 +26,12 @@ from gateway.canonical.errors import (
     MethodNotAllowed,
     NotFound,
     RequestTooLarge,
+    Unavailable,
 )
-from gateway.canonical.store import Json
+from gateway.canonical.store import Json, StoreUnavailable
 from gateway.dialects import DIALECTS
 
-LABEL = re.compile(r"^[\w.:@/-]{1,128}$", re.ASCII)
+LABEL = re.compile(r"[\w.:@/-]{1,128}", re.ASCII)
 MODELS_PATH = re.compile(r"(?:^|/)v1/models(?:/(?P<model>[^:]+))?$")
 HELLO_PATH = re.compile(r"(?:^|/)api/hello$")
 JSON = "application/json"
@@ -69,6 +70,10 @@ class InferenceDoor:
         except GatewayError as error:
             self._log(http, error, request_id, started, caller)
             reply = error_reply(error, dialect, request_id)
+        except StoreUnavailable as error:
+            away = Unavailable("the gateway's store does not answer; try again in a moment", reason=str(error), retry_after_s=2)
+            self._log(http, away, request_id, started, caller)
+            reply = error_reply(away, dialect, request_id)
         except Exception as error:
             log.exception("request %s failed", request_id)
             fault = InternalError("the gateway failed; this is its fault, not yours: tell its operator", reason=repr(error))
@@ -91,13 +96,14 @@ class InferenceDoor:
         seen: list[Caller],
     ) -> Reply:
         headers = {name.lower(): value for name, value in http.headers.items()}
-        models = MODELS_PATH.search(path)
+        models = None if is_admin(path) else MODELS_PATH.search(path)
         if match is None and models is None:
             raise NotFound(
                 f"{http.method} {path[:200] or '/'}: no such path here; POST /v1/messages, GET /v1/models and GET / exist"
             )
-        if http.method not in (("GET", "HEAD") if models else ("POST",)):
-            raise MethodNotAllowed(f"{http.method} is not offered at {path[:200]}; use {'GET' if models else 'POST'}")
+        allow = "GET, HEAD" if models else "POST"
+        if http.method not in allow.split(", "):
+            raise MethodNotAllowed(f"{http.method[:40]} is not offered at {path[:200]}; use {allow.partition(',')[0]}", allow=allow)
         caller = self.callers.identify(headers, http.args.get("key") if self.allow_query_key else None)
         seen.append(caller)
         if models is not None:
@@ -150,7 +156,7 @@ class InferenceDoor:
 
 def find_dialect(path: str) -> tuple[Dialect, Operation | None, re.Match[str] | None]:
     """The dialect spoken at a path; where none is, errors are told in Anthropic's."""
-    if not path.startswith("/admin/"):
+    if not is_admin(path):
         for dialect in DIALECTS.values():
             for pattern, operation in dialect.PATHS:
                 if match := pattern.search(path):
@@ -158,17 +164,25 @@ def find_dialect(path: str) -> tuple[Dialect, Operation | None, re.Match[str] | 
     return DIALECTS["anthropic"], None, None
 
 
+def is_admin(path: str) -> bool:
+    """Administration's part of the house: never inference, whatever the path ends with."""
+    return path.lstrip("/").partition("/")[0] == "admin"
+
+
 def read_body(http: HttpRequest, limit_bytes: int) -> bytes:
     too_large = RequestTooLarge(f"Request exceeds the maximum size of {limit_bytes} bytes that this gateway accepts")
     if (http.content_length or 0) > limit_bytes:
         raise too_large
-    http.max_content_length = limit_bytes
+    http.max_content_length = limit_bytes + 1  # at its limit Werkzeug cuts a chunked body off, and says nothing
     try:
-        return http.get_data(cache=False)
+        body = http.get_data(cache=False)
     except RequestEntityTooLarge as error:
         raise too_large from error
     except (ClientDisconnected, OSError) as error:
         raise InvalidRequest("the request body ended early; send as many bytes as content-length says") from error
+    if len(body) > limit_bytes:
+        raise too_large
+    return body
 
 
 def make_call(
@@ -198,14 +212,14 @@ def of_ours(headers: Mapping[str, str], name: str) -> str | None:
 
 def label(headers: Mapping[str, str], name: str) -> str | None:
     value = of_ours(headers, name)
-    if value is not None and not LABEL.match(value):
+    if value is not None and not LABEL.fullmatch(value):
         raise InvalidRequest(f"x-gateway-{name}: at most 128 characters out of letters, digits and _ . : @ / - are allowed")
     return value
 
 
 def loose_label(value: str | None) -> str | None:
     """A client's own identifier: recorded if it looks like one, ignored if not."""
-    return value if value and LABEL.match(value) else None
+    return value if value and LABEL.fullmatch(value) else None
 
 
 def parse_metadata(text: str | None) -> dict[str, str]:
@@ -215,7 +229,7 @@ def parse_metadata(text: str | None) -> dict[str, str]:
         metadata = msgspec.json.decode(text.encode(), type=dict[str, str])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise InvalidRequest('x-gateway-metadata: must be a JSON object of strings, such as {"team":"core"}') from error
-    if len(metadata) > METADATA_ENTRIES_MAX or not all(LABEL.match(n) and LABEL.match(v) for n, v in metadata.items()):
+    if len(metadata) > METADATA_ENTRIES_MAX or not all(LABEL.fullmatch(n) and LABEL.fullmatch(v) for n, v in metadata.items()):
         raise InvalidRequest(
             f"x-gateway-metadata: at most {METADATA_ENTRIES_MAX} entries, names and values of at most 128 characters out of "
             "letters, digits and _ . : @ / -"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.canonical.store import Json, Store
+from gateway.canonical.store import Json, Store, StoreUnavailable
 from gateway.providers.provider import Provider
 from gateway.store.snapshot import Snapshot
 
@@ -19,7 +19,12 @@ class Directory:
 
     def all(self) -> dict[str, Provider]:
         """Raises StoreUnavailable only if the store never answered and the environment configures no provider."""
-        return self._snapshot.get()
+        try:
+            return self._snapshot.get()
+        except StoreUnavailable:
+            if not self._from_environment:
+                raise
+            return _ordered(self._from_environment, ())
 
     def forget(self) -> None:
         self._snapshot.forget()

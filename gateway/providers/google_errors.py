@@ -27,7 +27,12 @@ KINDS = {
 }
 TOO_LONG = "Input is too long."  # the wording that Claude Code understands and compacts at (2.1.329)
 _TOO_LONG = re.compile(r"request size \(\d+ bytes\) exceeds", re.IGNORECASE)
-_PROJECT = re.compile(r"\bprojects?[/:= ]+['\"`]?[a-z0-9][a-z0-9.:_-]*", re.IGNORECASE)
+_ACCOUNT = re.compile(r"[\w.+-]+@[\w.-]+\.gserviceaccount\.com")
+_PROJECT = re.compile(
+    r"\bprojects?(?:[ _](?:number|id))?"  # an id stands behind a sign, in quotes, or shows by its digits and hyphens
+    r"(?:[/:=]\s?['\"`]?[\w.:-]*\w|\s(['\"`])[\w.:-]+\1|\s(?=[\w.:-]*[\d-])[a-z0-9][\w.:-]*\w)",
+    re.IGNORECASE,
+)
 _NOT_FOUND = re.compile(r"Publisher Model .*?models/([\w.@-]+)")
 
 
@@ -71,8 +76,8 @@ def _tell(status: int, message: str, project_id: str | None) -> str:
 
 
 def scrub(message: str, project_id: str | None) -> str:
-    """The message without project ids and numbers."""
-    text = _PROJECT.sub("projects/-", message)
+    """The message without project ids and numbers, and without the names of service accounts."""
+    text = _PROJECT.sub("projects/-", _ACCOUNT.sub("-", message))
     return text.replace(project_id, "-") if project_id else text
 
 

@@ -72,8 +72,17 @@ class _Answer:
         self.body: list[bytes] = []
         self.complete = False
         self.reusable = True
+        self.head_bytes = 0
         self._headers: dict[str, str] = {}
         self._informational = False
+
+    def feed(self, data: bytes) -> None:
+        """httptools.HttpParserError if it is not HTTP, or if a head has no end."""
+        if self.head is None:
+            self.head_bytes += len(data)
+        self.parser.feed_data(data)
+        if self.head is None and self.head_bytes > HEAD_BYTES_MAX:
+            raise httptools.HttpParserError("the head has no end")
 
     def on_message_begin(self) -> None:
         if self.complete:  # bytes behind the answer's end: nobody asked for them
@@ -85,6 +94,8 @@ class _Answer:
         self._headers[key] = f"{self._headers[key]}, {text}" if key in self._headers else text
 
     def on_headers_complete(self) -> None:
+        if self.complete:
+            return
         status = self.parser.get_status_code()
         self._informational = 100 <= status < 200
         if not self._informational:
@@ -93,16 +104,17 @@ class _Answer:
         self._headers = {}
 
     def on_body(self, data: bytes) -> None:
-        self.body.append(data)
+        if not self.complete:
+            self.body.append(data)
 
     def on_message_complete(self) -> None:
-        self.complete = not self._informational
+        self.complete = self.complete or not self._informational
 
     @property
     def delimited(self) -> bool:
         """The answer says itself where it ends, so that an early end is seen as one."""
         headers = self.head.headers if self.head else {}
-        return "content-length" in headers or "chunked" in headers.get("transfer-encoding", "")
+        return "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
 
 
 class Connection:
@@ -113,16 +125,19 @@ class Connection:
         self._is_tls = isinstance(sock, ssl.SSLSocket)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
+        self._early: list[bytes] = []  # what came while a request was being sent
         self.idle_since = 0.0
         self.used = False
 
     def wait_readable(self, wait_s: float) -> bool:
-        if self._is_tls and self._sock.pending():  # type: ignore[attr-defined]
+        if self._early or (self._is_tls and self._sock.pending()):  # type: ignore[attr-defined]
             return True
         return bool(self._poll.poll(max(0.0, wait_s) * 1000))
 
     def receive(self) -> bytes | None:
         """What is there; b"" at the end; None if nothing is there after all (a TLS record without data)."""
+        if self._early:
+            return self._early.pop(0)
         try:
             return self._sock.recv(RECEIVE_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -135,13 +150,24 @@ class Connection:
             try:
                 view = view[self._sock.send(view[:SEND_BYTES]) :]
             except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                if not self._wait_writable(deadline - time.monotonic()):
+                if not self._wait_writable(deadline - time.monotonic()) and self._answered_early():
                     return False
-            except (BrokenPipeError, ConnectionResetError):
+            except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
                 return False
         return True
 
+    def _answered_early(self) -> bool:
+        """Readable need not mean an answer: TLS 1.3 servers send session tickets after the handshake."""
+        try:
+            data = self.receive()
+        except OSError:
+            return True  # the next `receive` tells it
+        if data is not None:
+            self._early.append(data)
+        return data is not None
+
     def _wait_writable(self, wait_s: float) -> bool:
+        """True if writable, or nothing happened; False if there is something to read, or the connection broke."""
         if wait_s <= 0:
             raise TimeoutError("sending the request timed out")
         self._poll.modify(self._sock, select.POLLIN | select.POLLOUT)
@@ -157,8 +183,8 @@ class Connection:
 
     def interrupt(self) -> None:
         """Ends both directions, which wakes a thread that waits in `wait_readable`."""
-        try:
-            self._sock.shutdown(socket.SHUT_RDWR)
+        try:  # not SSLSocket's own, which would leave the reader with the bare ciphertext
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         except OSError:
             return  # closed already: nobody waits
 
@@ -177,6 +203,8 @@ class Exchange:
         self._deadline = deadline
         self._answer = _Answer()
         self._finished = False
+        self._interrupted = False
+        self._garbled = ""
         self._heard = False
         self._open(pool.take(origin, timeouts))
 
@@ -219,6 +247,8 @@ class Exchange:
 
     def _receive(self, until: float, limit: float, fault: str) -> bool:
         """Feeds the parser once; False when `until` passed first."""
+        if self._garbled:  # what came before it has been handed over by now
+            return self._broke(self._garbled)
         now = time.monotonic()
         if now >= limit:
             self._abort()
@@ -236,10 +266,11 @@ class Exchange:
         self._silent_since = time.monotonic()
         self._heard = True
         try:
-            self._answer.parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            return self._broke(f"not HTTP: {error}")
-        return True
+            self._answer.feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._garbled = f"not HTTP: {error}"
+            self._answer.reusable = False
+        return self._answer.head is not None or not self._garbled or self._broke(self._garbled)
 
     def _broke(self, cause: str) -> bool:
         """The connection ended: a proper end, a stale pooled connection (sent again once), or a failure."""
@@ -247,14 +278,14 @@ class Exchange:
         if answer.complete:
             return True
         if answer.head is None:
-            stale = self._connection.used and not self._heard
+            stale = self._connection.used and not self._heard and not self._interrupted
             self._abort()
             if not stale:
                 raise UpstreamFailed(f"{host} closed the connection without an answer; try again", reason=cause)
             self._finished = False
             self._open(self._pool.connect(self._origin, self._timeouts))
             return True
-        if cause == "closed by the peer" and not answer.delimited:
+        if cause == "closed by the peer" and not answer.delimited and not self._interrupted:
             answer.complete = True
             return True
         self._abort()
@@ -276,7 +307,9 @@ class Exchange:
 
     def interrupt(self) -> None:
         """Cuts the answer off from another thread; the reading thread finds it broken."""
-        self._connection.interrupt()
+        self._interrupted = True
+        if not self._finished:  # a finished one's connection may serve another call by now
+            self._connection.interrupt()
 
     def close(self) -> None:
         """Ends the exchange: an unfinished answer is cut off upstream. May be called again."""

@@ -3,10 +3,11 @@
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from gateway.canonical.call import Target
+from gateway.canonical.call import Operation, Target
 from gateway.canonical.store import Put, Store, StoreError
 from gateway.providers.provider import Lesson
 from gateway.store.snapshot import Snapshot
@@ -18,31 +19,35 @@ log = logging.getLogger(__name__)
 
 
 class Lessons:
-    """Lessons by provider, location and model. A store that is away costs a lesson its sharing, never a call."""
+    """Lessons by provider, location, model and operation: token counting takes less than inference does.
 
-    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+    A store that is away costs a lesson its sharing, never a call.
+    """
+
+    def __init__(self, store: Store, now: Callable[[], float], clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._now = now
         self._lock = threading.Lock()
         self._learned: dict[str, tuple[Lesson, float]] = {}
-        self._shared = Snapshot(self._read, max_age_s=REREAD_S, outage_s=float("inf"))
+        self._shared = Snapshot(self._read, max_age_s=REREAD_S, outage_s=float("inf"), now=clock)
 
-    def known(self, target: Target) -> Lesson:
-        key = _key(target)
+    def known(self, target: Target, operation: Operation) -> Lesson:
+        key = _key(target, operation)
         lesson = self._from_store().get(key, Lesson())
         learned, until = self._learned.get(key, (Lesson(), 0.0))
         return lesson | learned if until > self._now() else lesson
 
-    def learn(self, target: Target, lesson: Lesson) -> None:
-        key = _key(target)
+    def learn(self, target: Target, operation: Operation, lesson: Lesson) -> None:
+        key = _key(target, operation)
         expires_at = datetime.fromtimestamp(self._now(), UTC) + REMEMBERED
         with self._lock:
-            whole = self.known(target) | lesson
+            whole = self.known(target, operation) | lesson
             self._learned[key] = (whole, expires_at.timestamp())
         document = {
             "provider": target.provider.id,
             "location": target.location,
             "model": target.upstream_model,
+            "operation": operation,
             "betas": sorted(whole.betas),
             "fields": sorted(whole.fields),
             "learned_at": datetime.fromtimestamp(self._now(), UTC),
@@ -65,7 +70,7 @@ class Lessons:
         return {d.id: Lesson(frozenset(d.data["betas"]), frozenset(d.data["fields"])) for d in page.documents}
 
 
-def _key(target: Target) -> str:
+def _key(target: Target, operation: Operation) -> str:
     """A document id: readable, and safe whatever the model is called."""
-    text = f"{target.provider.id}.{target.location}.{target.upstream_model}"
+    text = f"{target.provider.id}.{target.location}.{target.upstream_model}.{operation}"
     return f"{text[:200].replace('/', '_')}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -53,7 +53,8 @@ class Wire(Protocol):
     def prepare(self, call: Call, target: Target, project_id: str, lesson: Lesson) -> Outgoing:
         """Never changes the call: every attempt starts from its original bytes."""
 
-    def parse_error(self, call: Call, status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError: ...
+    def parse_error(self, call: Call, status: int, body: bytes, headers: Mapping[str, str], project_id: str) -> GatewayError:
+        """What a caller is told, without `project_id`."""
 
     def parse_lesson(self, sent: Outgoing, error: GatewayError) -> Lesson | None:
         """What a refusal teaches, if it names something that was sent and may be dropped."""

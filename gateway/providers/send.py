@@ -76,15 +76,17 @@ class Sender:
         """Asks `target`; every request made is added to `tries`."""
         provider: Provider = target.provider
         wire = PROVIDERS[provider.kind].speaks[target.wire]
-        lesson = self.lessons.known(target)
+        operation = call.request.operation
+        lesson = self.lessons.known(target, operation)
         reminted = learned = False
         while True:
             token = self.credentials.token(provider.credential)
-            outgoing = wire.prepare(call, target, self._project(provider), lesson)
+            project_id = self._project(provider)
+            outgoing = wire.prepare(call, target, project_id, lesson)
             attempt = yield from self._post(call, target, wire, outgoing, token.value, tries)
             if attempt.head.status == 200:
                 return attempt
-            error = yield from self._read_error(call, wire, attempt)
+            error = yield from self._read_error(call, wire, attempt, project_id)
             if attempt.head.status == 401 and not reminted and self.credentials.refused(provider.credential, token.fence):
                 reminted = True
                 continue
@@ -93,7 +95,7 @@ class Sender:
                 raise error
             learned = True
             lesson = lesson | taught
-            self.lessons.learn(target, taught)
+            self.lessons.learn(target, operation, taught)
 
     def _post(
         self, call: Call, target: Target, wire: Wire, outgoing: Outgoing, token: str, tries: list[AttemptRecord]
@@ -130,7 +132,7 @@ class Sender:
             deadline=call.started + self.total_s,
         )
 
-    def _read_error(self, call: Call, wire: Wire, attempt: Attempt) -> Generator[None, None, GatewayError]:
+    def _read_error(self, call: Call, wire: Wire, attempt: Attempt, project_id: str) -> Generator[None, None, GatewayError]:
         """The error that a non-200 answer means; the exchange is over afterwards."""
         headers = {n: v for n, v in attempt.head.headers.items() if n in PASSED_HEADERS and _PRINTABLE.match(v)}
         if attempt.upstream_request_id:
@@ -139,7 +141,7 @@ class Sender:
             body = yield from self.read_whole(attempt.exchange, ERROR_BYTES_MAX)
         except (StreamBroken, UpstreamFailed):
             body = b""
-        error = wire.parse_error(call, attempt.head.status, body, headers)
+        error = wire.parse_error(call, attempt.head.status, body, headers, project_id)
         if isinstance(error, UpstreamRefused | CredentialRefused):
             error.reason = f"{error.reason} at {attempt.target.provider.id}/{attempt.target.location}"
         return error

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
+import msgspec
+
 from gateway.canonical.call import Call, Target
 from gateway.canonical.errors import GatewayError, InvalidRequest
 from gateway.catalog.models import bare_name
@@ -102,14 +104,14 @@ def _headers(call: Call, betas: tuple[str, ...]) -> dict[str, str]:
 
 
 def _quoted(text: str) -> bytes:
-    return b'"' + text.encode("ascii") + b'"'
+    return msgspec.json.encode(text)
 
 
-def parse_error(call: Call, status: int, body: bytes, headers: Mapping[str, str]) -> GatewayError:
+def parse_error(call: Call, status: int, body: bytes, headers: Mapping[str, str], project_id: str) -> GatewayError:
     """Anthropic's envelope passes as it is; Google's is translated; a refused credential is the operator's affair."""
     error = DIALECTS["anthropic"].parse_error(status, body, headers)
     if error is None:
-        return parse_google_error(status, body, headers, None)
+        return parse_google_error(status, body, headers, project_id)
     if status in (401, 403):
         return credential_refused(f"upstream_{status}_{error.kind}")
     if status == 413:

@@ -17,6 +17,7 @@ REFUSED_BETAS = (
     "advisor-tool-",
     "code-execution-",
     "context-management-",
+    "extended-cache-ttl-",
     "fast-mode-",
     "files-api-",
     "fine-grained-tool-streaming-",
@@ -34,9 +35,17 @@ REFUSED_BETAS = (
     "token-efficient-tools-",
     "web-fetch-",
 )
+# What stands in `tools` → the beta without which Vertex AI refuses it, though Anthropic's own API asks for none or another:
+# web search (Google's page on it; 400s reported since 2025-11), and tools that Claude Code defers under
+# `mid-conversation-tool-changes` alone when it was given few tools (`--tools`; 2.1.329, 2026-11-21).
+NEEDED_BETAS = (
+    (re.compile(rb'(?<!\\)"web_search_\d{8}"'), "web-search-2025-03-05"),
+    (re.compile(rb'(?<!\\)"(?:defer_loading"|tool_search_tool_)'), "tool-search-tool-2025-10-19"),
+)
 COUNTING_BETAS = ("claude-code-", "interleaved-thinking-", "token-counting-")
 COMPACTION_BETA = "compact-"
 REFUSED_FIELDS = ("context_management", "messages.output_config", "tags")
+COUNTING_REFUSED_FIELDS = frozenset({"context_management", "messages.output_config"})  # their betas cannot go along
 
 # Field → the beta that goes with it. `messages.X` is a member of each message, `X.Y` a member of a member.
 TWINS = {
@@ -73,11 +82,24 @@ def bridge(betas: Iterable[str], document: JsonObject, *, by_table: bool, counti
     Vertex dialect know their upstream and lose only what a refusal has taught."""
     asked = tuple(betas)
     renamed = tuple(dict.fromkeys(RENAMED_BETAS.get(beta, beta) for beta in asked)) if by_table else asked
+    if by_table and not counting:
+        renamed = tuple(dict.fromkeys((*renamed, *_needed(document))))
     kept = tuple(beta for beta in renamed if _takes(beta, renamed, by_table, counting) and beta not in lesson.betas)
-    fields = lesson.fields | (_fields_by_table(asked, document) if by_table else frozenset())
+    fields = lesson.fields
+    if by_table:
+        fields |= _fields_by_table(asked)
+    if counting:
+        fields |= COUNTING_REFUSED_FIELDS
     edited, dropped_fields = drop_fields(document, sorted(fields))
     dropped_betas = [f"anthropic-beta:{beta}" for beta in renamed if beta not in kept]
     return Bridged(kept, edited, (*dropped_betas, *dropped_fields))
+
+
+def _needed(document: JsonObject) -> list[str]:
+    if "tools" not in document:
+        return []
+    tools = document.raw("tools")
+    return [beta for sign, beta in NEEDED_BETAS if sign.search(tools)]
 
 
 def _takes(beta: str, all_betas: tuple[str, ...], by_table: bool, counting: bool) -> bool:
@@ -93,7 +115,7 @@ def _compacts(betas: Iterable[str]) -> bool:
     return any(beta.startswith(COMPACTION_BETA) for beta in betas)
 
 
-def _fields_by_table(betas: tuple[str, ...], document: JsonObject) -> frozenset[str]:
+def _fields_by_table(betas: tuple[str, ...]) -> frozenset[str]:
     return frozenset(f for f in REFUSED_FIELDS if not (f == "context_management" and _compacts(betas)))
 
 
@@ -124,16 +146,19 @@ def drop_fields(document: JsonObject, fields: Iterable[str]) -> tuple[JsonObject
 
 def _has_format(document: JsonObject) -> bool:
     """Structured output is asked for: dropping `output_config` whole would change the answer's kind."""
-    value = document.value("output_config")
+    try:
+        value = document.value("output_config")
+    except NotAnObject:
+        return True  # unreadable: the provider's to refuse, not ours to drop
     return isinstance(value, dict) and "format" in value
 
 
 def _without_inner(raw: bytes, name: str) -> bytes | None:
     """An object, or each object of an array, without the member; None if there is none."""
-    if raw.startswith(b"["):
-        shorter, changed = drop_from_items(raw, name)
-        return shorter if changed else None
     try:
+        if raw.startswith(b"["):
+            shorter, changed = drop_from_items(raw, name)
+            return shorter if changed else None
         inner = JsonObject(raw)
     except NotAnObject:
         return None
@@ -143,17 +168,18 @@ def _without_inner(raw: bytes, name: str) -> bytes | None:
 
 
 def parse_lesson(message: str, sent_betas: tuple[str, ...], sent_body: bytes) -> Lesson | None:
-    """What a 400 teaches: exactly the betas and the field it names, each with its twin.
+    """What a 400 teaches: exactly the betas and the fields it names, each with its twin.
 
-    None if it names nothing that was sent, or if a twin is present that must not be dropped.
+    None if it names nothing that was sent, or something that must not be dropped, be it a twin.
     """
     betas = {beta for found in _BETA_REFUSED.findall(message) for beta in re.findall(r"`([^`]+)`", found)} & set(sent_betas)
     fields = {re.sub(r"\.\d+", "", path) for path in _FIELD_REFUSED.findall(message)}
+    document = JsonObject(sent_body)
+    fields = {field for field in fields if field not in DROPPABLE_FIELDS or drop_fields(document, (field,))[1]}
     if not betas and not fields:
         return None
     fields |= {field for field, prefix in TWINS.items() if any(beta.startswith(prefix) for beta in betas)}
     betas |= {beta for beta in sent_betas for field in fields & TWINS.keys() if beta.startswith(TWINS[field])}
-    document = JsonObject(sent_body)
     if "safeguards" in fields and "safeguards" not in document:
         fields.discard("safeguards")
     if not fields <= DROPPABLE_FIELDS or ("output_config" in fields and _has_format(document)):

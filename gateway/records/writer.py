@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.canonical.store import AlreadyExists, Store, StoreError, StoreUnavailable, Write
+from gateway.canonical.store import AlreadyExists, Store, StoreUnavailable, Write
 
 BATCH_WRITES_MAX = 200
 RETRY_S = (0.5, 1.0, 2.0, 5.0)
@@ -80,7 +80,7 @@ class RecordWriter:
             with self._changed:
                 while not self._pending:
                     self._changed.wait()
-                batch = [self._pending[i] for i in range(min(len(self._pending), BATCH_WRITES_MAX))]
+                batch = self._next_batch()
             try:
                 self._commit(batch)
             except StoreUnavailable as error:
@@ -96,13 +96,24 @@ class RecordWriter:
             self._settle(batch)
             failures = 0
 
+    def _next_batch(self) -> list[_Entry]:
+        """The oldest entries, as many as one commit takes; at least one."""
+        batch: list[_Entry] = []
+        size = 0
+        for entry in self._pending:
+            size += len(entry.writes)
+            if batch and size > BATCH_WRITES_MAX:
+                break
+            batch.append(entry)
+        return batch
+
     def _commit(self, batch: list[_Entry]) -> None:
         """One commit for all; singly if one of them cannot be written, so that it harms no other."""
         try:
             self._store.commit([write for entry in batch for write in entry.writes], timeout_s=self._commit_timeout_s)
         except StoreUnavailable:
             raise
-        except (StoreError, ValueError) as error:
+        except Exception as error:  # whatever it is, the records behind must not wait for it for ever
             if len(batch) > 1:
                 for entry in batch:
                     self._commit([entry])

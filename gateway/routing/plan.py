@@ -7,6 +7,7 @@ from gateway.callers.access import matches, may_use
 from gateway.canonical.call import Call, Caller, Plan, Target
 from gateway.canonical.errors import InvalidRequest, NotFound
 from gateway.catalog.models import Model, all_models, find, serves, split_name, upstream_name, vendor_of
+from gateway.catalog.names import first_party_name, kind_of
 from gateway.providers import PROVIDERS
 from gateway.providers.provider import Provider
 
@@ -18,10 +19,13 @@ def plan(call: Call, providers: Mapping[str, Provider], counting_locations: Iter
     key may not use, and names those it may."""
     asked = split_name(call.asked_model, tuple(providers))
     slug = (call.provider_asked or "").removeprefix("@") or asked.provider_slug
+    kind = asked.provider_kind
+    if slug and slug not in providers and (meant := kind_of(slug)) and kind in (None, meant):
+        slug, kind = None, meant
     candidates = [
         provider
         for provider in providers_of(call.caller, providers)
-        if slug in (None, provider.id) and asked.provider_kind in (None, provider.kind)
+        if slug in (None, provider.id) and kind in (None, provider.kind)
     ]
     if slug and not candidates:
         raise InvalidRequest(f"provider @{slug} is none of this project's; leave it out, or ask the operator which there are")
@@ -57,8 +61,13 @@ def target_at(provider: Provider, name: str, location: str) -> Target | None:
 
 
 def names_of(asked_name: str, target: Target) -> tuple[str, ...]:
-    """Every name by which a glob may mean this model."""
-    return (asked_name, target.model, target.upstream_model)
+    """Every name by which a glob may mean this model: its own, never a caller's spelling, which could be made to match
+    (`haiku.anthropic.claude-opus-4-6` is Opus), but for an alias of the operator's."""
+    known = find(target.upstream_model)
+    names = [known.id] if known else []
+    if asked_name in target.provider.models:
+        names.append(asked_name)
+    return (*names, target.upstream_model, first_party_name(target.upstream_model))
 
 
 def counting_targets(target: Target, locations: Iterable[str]) -> list[Target]:

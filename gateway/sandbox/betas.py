@@ -6,6 +6,7 @@ from gateway.sandbox.errors import Refusal, invalid
 
 TAKEN = frozenset(
     {
+        "afk-mode-2026-01-31",  # Claude Code's own Vertex mode sends it in its modes plan and auto (2.1.329)
         "claude-code-20250219",
         "compact-2026-01-12",
         "compact-2026-09-04",
@@ -15,6 +16,7 @@ TAKEN = frozenset(
         "context-management-2025-06-27",
         "dangerous-tool-use-2026-09-03",
         "effort-2025-11-24",
+        "fallback-credit-2026-06-01",  # and this one after a refusal
         "inline-tools-2026-09-15",
         "interleaved-thinking-2025-05-14",
         "per-turn-control-2026-07-01",
@@ -33,6 +35,7 @@ CONTEXT_MANAGEMENT = COMPACTION | {"context-management-2025-06-27"}
 PER_TURN_CONTROL = frozenset({"per-turn-control-2026-07-01"})
 SAFEGUARDS = frozenset({"dangerous-tool-use-2026-09-03"})
 TOOL_SEARCH = frozenset({"tool-search-tool-2025-10-19"})
+WEB_SEARCH = frozenset({"web-search-2025-03-05"})
 THINKING_UPDATES = frozenset({"thinking-display-updates-2026-08-18"})
 THINKING_BINDING = frozenset({"thinking-binding-controls-2026-08-01"})
 

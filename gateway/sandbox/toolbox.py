@@ -17,7 +17,6 @@ PLAIN_KINDS = frozenset(
         "text_editor_20250429",
         "text_editor_20250728",
         "memory_20250818",
-        "web_search_20250305",
     }
 )
 BETA_KINDS = {
@@ -25,6 +24,7 @@ BETA_KINDS = {
     "computer_20251124": {"computer-use-2025-11-24"},
     "tool_search_tool_bm25_20251119": b.TOOL_SEARCH,
     "tool_search_tool_regex_20251119": b.TOOL_SEARCH,
+    "web_search_20250305": b.WEB_SEARCH,  # Google's page on web search; refused like this without it (reports since 2025-11)
 }
 
 

@@ -1,5 +1,6 @@
 """A value read from the store and kept in memory: fresh for a while, refreshed behind the callers' backs, outliving outages."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -7,6 +8,8 @@ from typing import Generic, TypeVar
 
 from gateway.canonical.store import StoreUnavailable
 
+AWAY_S = 1.0  # a store that failed is not asked again sooner
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -15,7 +18,7 @@ class Snapshot(Generic[T]):
 
     Below `max_age_s / 2` the value is served as it is; up to `max_age_s` it is served while one thread reads it anew;
     beyond, `get` reads first. While the store is unavailable the last value serves until `outage_s`, then
-    StoreUnavailable is raised.
+    StoreUnavailable is raised; one caller a second finds out whether it is back, the others do not wait for that.
     """
 
     def __init__(
@@ -27,7 +30,9 @@ class Snapshot(Generic[T]):
         self._now = now
         self._value: T | None = None
         self._read_at: float | None = None
-        self._tried_at = float("-inf")
+        self._failed_at = float("-inf")
+        self._failure: StoreUnavailable | None = None  # of the last try; None if it went well
+        self._generation = 0
         self._refreshing = threading.Lock()
 
     def get(self) -> T:
@@ -39,21 +44,27 @@ class Snapshot(Generic[T]):
         return self._value  # type: ignore[return-value]
 
     def forget(self) -> None:
-        """The next `get` reads the store."""
+        """The next `get` reads the store; what is being read right now is not kept."""
+        self._generation += 1
         self._read_at = None
-        self._tried_at = float("-inf")
+        self._failure = None
 
     def _wait_for_refresh(self) -> None:
+        if self._failure is not None and self._usable() and self._refreshing.locked():
+            return
         with self._refreshing:
             if self._read_at is not None and self._now() - self._read_at <= self._max_age_s:
                 return
-            if self._now() - self._tried_at < 1.0 and self._usable():
-                return  # the store was away a moment ago: do not make every caller find out again
             try:
-                self._refresh()
+                self._refresh_unless_away()
             except StoreUnavailable:
                 if not self._usable():
                     raise
+
+    def _refresh_unless_away(self) -> None:
+        if self._failure is not None and self._now() - self._failed_at < AWAY_S:
+            raise StoreUnavailable(str(self._failure))
+        self._refresh()
 
     def _usable(self) -> bool:
         return self._read_at is not None and self._now() - self._read_at <= self._outage_s
@@ -63,10 +74,18 @@ class Snapshot(Generic[T]):
             self._refresh()
         except StoreUnavailable:
             return
+        except Exception:
+            log.exception("a value could not be read anew; the old one serves until it is too old")
         finally:
             self._refreshing.release()
 
     def _refresh(self) -> None:
-        self._tried_at = self._now()
-        self._value = self._load()
-        self._read_at = self._tried_at
+        began, generation = self._now(), self._generation
+        try:
+            value = self._load()
+        except StoreUnavailable as error:
+            self._failed_at, self._failure = self._now(), error
+            raise
+        self._value, self._failure = value, None
+        if generation == self._generation:
+            self._read_at = began

@@ -153,7 +153,8 @@ def test_structured_output_fits_its_schema(sdk: anthropic.AnthropicVertex) -> No
 def test_a_web_search_is_counted_and_cited(sdk: anthropic.AnthropicVertex) -> None:
     """Server tool blocks, a citation, and one billed search."""
     tool: Any = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
-    answered = stream(sdk, "Search the web for owls", tools=[tool])
+    beta = {"anthropic-beta": "web-search-2025-03-05"}
+    answered = stream(sdk, "Search the web for owls", tools=[tool], extra_headers=beta)
     assert [block.type for block in answered.content][:2] == ["server_tool_use", "web_search_tool_result"]
     assert any(isinstance(block, TextBlock) and block.citations for block in answered.content)
     assert answered.usage.server_tool_use is not None

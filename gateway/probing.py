@@ -1,0 +1,50 @@
+"""The smallest request there is, sent to one model at one place: how `provider test` finds out what works."""
+
+import time
+
+from gateway.administration.provider_tests import ProbeResult
+from gateway.answering import drive, drive_body
+from gateway.canonical.call import AttemptRecord, Call, Caller, Request, Target
+from gateway.canonical.errors import GatewayError, StreamBroken
+from gateway.canonical.json_object import JsonObject
+from gateway.catalog.models import vendor_of
+from gateway.providers import PROVIDERS
+from gateway.providers.provider import Provider
+from gateway.providers.send import Sender
+
+BODY = b'{"max_tokens":1,"messages":[{"role":"user","content":"."}]}'
+ANSWER_BYTES_MAX = 1024 * 1024
+
+
+class Prober:
+    """Asks as the gateway itself would, outside any project: no record is written."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def probe(self, provider: Provider, model: str, location: str) -> ProbeResult:
+        wire = PROVIDERS[provider.kind].vendors.get(vendor_of(model) or "")
+        if wire is None:
+            return ProbeResult(0, f"a {provider.kind} provider does not speak to {model} here")
+        target = Target(provider, model, model, location, wire)
+        tries: list[AttemptRecord] = []
+        started = time.monotonic()
+        try:
+            attempt = drive(self._sender.send(_call(model), target, tries))
+            drive_body(self._sender.read_whole(attempt.exchange, ANSWER_BYTES_MAX))
+            return ProbeResult(200, latency_ms=round((time.monotonic() - started) * 1000))
+        except (GatewayError, StreamBroken) as error:
+            words = error.reason if isinstance(error, GatewayError) and error.status == 502 else str(error)
+            return ProbeResult(tries[-1].status if tries else 0, words)
+
+
+def _call(model: str) -> Call:
+    return Call(
+        id="probe",
+        caller=Caller(key_id="probe", project="probe"),
+        dialect="anthropic",
+        request=Request("generate", model, stream=False, document=JsonObject(BODY)),
+        headers={},
+        at=time.time(),
+        started=time.monotonic(),
+    )

@@ -1,0 +1,56 @@
+"""One running gateway for all tests of the doors, and others with settings of their own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from house import Served, served
+
+from gateway.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def key_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One throwaway service-account key: to make one takes longer than most tests."""
+    path = tmp_path_factory.mktemp("key") / "sandbox-key.json"
+    with Sandbox(key_path=path):
+        return path
+
+
+@pytest.fixture(scope="session")
+def door_gateway(tmp_path_factory: pytest.TempPathFactory, key_path: Path) -> Iterator[Served]:
+    with Sandbox(key_path=key_path) as sandbox:
+        folder = tmp_path_factory.mktemp("gateway")
+        with served(folder, sandbox=sandbox, GATEWAY_PING_INTERVAL_S="0.2", GATEWAY_FIRST_BYTE_TIMEOUT_S="1.5") as gateway:
+            yield gateway
+
+
+@pytest.fixture
+def gateway(door_gateway: Served) -> Iterator[Served]:
+    """The shared gateway, without scripted faults, and with a look at what reached its web server."""
+    door_gateway.sandbox.clear()
+    door_gateway.server_errors.clear()
+    yield door_gateway
+    check_server_errors(door_gateway)
+
+
+@pytest.fixture
+def serve(tmp_path: Path, key_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts a gateway with settings of its own, and a sandbox of its own."""
+    with ExitStack() as stack:
+
+        def start(**settings: Any) -> Served:
+            sandbox = stack.enter_context(Sandbox(key_path=key_path))
+            gateway = stack.enter_context(served(tmp_path, sandbox=sandbox, **settings))
+            stack.callback(check_server_errors, gateway)
+            return gateway
+
+        yield start
+
+
+def check_server_errors(gateway: Served) -> None:
+    """Only a broken stream may end in an exception: that is how its connection is cut."""
+    others = [error for error in gateway.server_errors if "StreamBroken" not in error.strip().splitlines()[-1]]
+    assert not others, others[0]
