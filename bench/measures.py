@@ -1,14 +1,14 @@
 """The measures: one row each. `take` runs one of them against one target and returns plain numbers."""
 
 import json
-import resource
+import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.loads import Load
-from bench.processes import MemoryWatch, cpu_s, leashed, machine_busy_s, pss_mb
+from bench.processes import MemoryWatch, cpu_s, leashed, machine_busy_s, pss_mb, tree
 from bench.targets import Site, Target
 
 STREAM_LIMIT_S = 40.0
@@ -61,21 +61,18 @@ def take(measure: Measure, target: Target, site: Site) -> Values:
     """One run of one measure. RuntimeError if the load client itself fails."""
     pids = target.pids
     watch = MemoryWatch(pids)
-    cpu_before, (busy_before, stolen_before) = cpu_s(pids), machine_busy_s()
-    own_before = own_cpu_s() + cpu_s([*site_pids(site)])
+    cpu_before, ours_before, (busy_before, stolen_before) = cpu_s(pids), cpu_s(tree(os.getpid())), machine_busy_s()
     with watch.watching():
         seen = run_load(load_arguments(measure, target, site), site)
-    busy, stolen = machine_busy_s()
-    cpu = cpu_s(pids) - cpu_before
-    own = own_cpu_s() + cpu_s([*site_pids(site)]) - own_before
+    cpu, ours, (busy, stolen) = cpu_s(pids) - cpu_before, cpu_s(tree(os.getpid())) - ours_before, machine_busy_s()
     wall_s = max(seen["seconds"], 0.001)
     values = stream_values(seen, cpu) if measure.load.stream else plain_values(seen, cpu)
     return values | {
-        "errors": float(sum(seen["errors"].values()) - seen["errors"]["unfinished"] + seen["errors"]["unfinished"]),
+        "errors": float(sum(seen["errors"].values())),
         "cpu_share": cpu / wall_s if pids else None,
         "rss_mb": watch.peak_mb if pids else None,
         "pss_mb": pss_mb(pids) if pids else None,
-        "foreign_cores": max(0.0, busy - busy_before - cpu - own) / wall_s,
+        "foreign_cores": max(0.0, busy - busy_before - ours) / wall_s,
         "stolen_share": (stolen - stolen_before) / wall_s,
     }
 
@@ -123,8 +120,3 @@ def stream_values(seen: dict[str, Any], cpu: float) -> Values:
         "complete": float(seen["finished"]),
     }
 
-
-def own_cpu_s() -> float:
-    """Ours and that of the load clients that have ended."""
-    children, self_ = resource.getrusage(resource.RUSAGE_CHILDREN), resource.getrusage(resource.RUSAGE_SELF)
-    return children.ru_utime + children.ru_stime + self_.ru_utime + self_.ru_stime

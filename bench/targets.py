@@ -9,9 +9,9 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.loads import Load
@@ -248,11 +248,3 @@ def ask(target: Target, timeout_s: float = 20.0) -> int:
         error.close()
         return error.code
 
-
-@contextmanager
-def all_deployed(deployments: Sequence[Deployment], site: Site) -> Iterator[list[Target]]:
-    """The bare upstream and every gateway, all at once: rounds go from one to the next."""
-    with ExitStack() as stack:
-        targets = [Target("direct", site.upstream)]
-        targets += [stack.enter_context(deployed(deployment)) for deployment in deployments]
-        yield [replace(target) for target in targets]

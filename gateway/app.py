@@ -5,13 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
-
 from gateway.answering import Answering
 from gateway.callers.identify import Callers
-from gateway.canonical.call import Call, Caller, Reply
+from gateway.canonical.call import Call, Caller
 from gateway.canonical.store import Json, Store, StoreError
 from gateway.catalog.models import render_model
 from gateway.credentials.google_tokens import TokenBroker
@@ -131,35 +127,6 @@ def providers_from_environment(settings: Settings) -> list[Provider]:
     if faults := PROVIDERS[provider.kind].check_provider(provider):
         raise SettingsFault(faults)
     return [provider]
-
-
-def make_flask(house: House) -> Flask:
-    """The WSGI application. No routes: the doors match paths from their end, for every method, and Flask's own router
-    would redirect `//v1/messages` and refuse unknown methods in words of its own."""
-    app = Flask("gateway", static_folder=None)
-
-    @app.before_request
-    def handle() -> Response:
-        return respond(house.door.handle(request))
-
-    app.register_error_handler(Exception, _fault)
-    return app
-
-
-def respond(reply: Reply) -> Response:
-    response = Response(reply.chunks, status=reply.status, headers=reply.headers)
-    response.call_on_close(reply.close)
-    return response
-
-
-def _fault(error: Exception) -> Response:
-    """What Flask itself refuses (an unknown method, say), told as JSON."""
-    status = error.code or 500 if isinstance(error, HTTPException) else 500
-    if status >= 500:
-        log.error("request failed outside the doors", exc_info=error)
-    kind = "invalid_request_error" if status < 500 else "api_error"
-    told = {"type": "error", "error": {"type": kind, "message": f"this request cannot be served ({status})"}}
-    return Response(msgspec.json.encode(told), status, content_type="application/json")
 
 
 def _call_logger(lines: LineLog, settings: Settings) -> Callable[[Call, Json], None]:

@@ -3,7 +3,7 @@
 import time
 
 from gateway.administration.provider_tests import ProbeResult
-from gateway.answering import drive, drive_body
+from gateway.answering.steps import drive
 from gateway.canonical.call import AttemptRecord, Call, Caller, Request, Target
 from gateway.canonical.errors import GatewayError, StreamBroken
 from gateway.canonical.json_object import JsonObject
@@ -31,7 +31,7 @@ class Prober:
         started = time.monotonic()
         try:
             attempt = drive(self._sender.send(_call(model), target, tries))
-            drive_body(self._sender.read_whole(attempt.exchange, ANSWER_BYTES_MAX))
+            drive(self._sender.read_whole(attempt.exchange, ANSWER_BYTES_MAX))
             return ProbeResult(200, latency_ms=round((time.monotonic() - started) * 1000))
         except (GatewayError, StreamBroken) as error:
             words = error.reason if isinstance(error, GatewayError) and error.status == 502 else str(error)

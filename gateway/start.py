@@ -9,10 +9,11 @@ from pathlib import Path
 
 from flask import Flask
 
-from gateway.app import House, build_house, make_flask
+from gateway.app import House, build_house
 from gateway.records.log import LineLog
 from gateway.sandbox import Sandbox
 from gateway.settings import Settings, read
+from gateway.wsgi import make_flask
 
 SANDBOX_MARK = {"x-gateway-sandbox": "true"}
 

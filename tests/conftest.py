@@ -13,6 +13,10 @@ import pytest
 GUARDED = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write what is sent now as what is expected; then read the diff")
+
+
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[str]:
     """host:port of a running Firestore emulator; skips without one, fails if REQUIRE_EMULATOR=1."""

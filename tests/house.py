@@ -13,12 +13,13 @@ import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
 from wire import Stream, eventually, open_stream
 
-from gateway.app import House, build_house, make_flask
+from gateway.app import House, build_house
 from gateway.callers.keys import hash_key, new_key
 from gateway.canonical.store import Json, Put, Store
 from gateway.records.log import LineLog
 from gateway.sandbox import Sandbox
 from gateway.settings import read
+from gateway.wsgi import make_flask
 
 
 class _Handler(WSGIRequestHandler):

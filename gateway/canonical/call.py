@@ -1,6 +1,6 @@
-"""A call on its way: who asks, what they ask, where it goes, what comes back."""
+"""A call on its way: who asks, what they ask, where it goes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -85,13 +85,3 @@ class AttemptRecord:
     location: str
     status: int
     ms: int
-
-
-@dataclass(slots=True)
-class Reply:
-    """What a door sends back. `close` may be called any number of times and must be called once the body is done with."""
-
-    status: int
-    headers: dict[str, str]
-    chunks: Iterable[bytes]
-    close: Callable[[], None] = lambda: None

@@ -46,6 +46,7 @@ class GatewayError(Exception):
         if should_retry is not None:
             self.should_retry = should_retry
         self.route: dict[str, str] = {}  # headers that say where the call had been when it failed
+        self.recorded = False  # a usage document and its log line tell of it
 
     def headers(self) -> dict[str, str]:
         """Response headers that steer the client's retries."""

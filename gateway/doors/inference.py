@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
-from flask import Request as HttpRequest
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from gateway import NAME, VERSION
-from gateway.canonical.call import Call, Caller, Operation, Reply, Request
+from gateway.canonical.call import Call, Caller, Operation, Request
 from gateway.canonical.dialect import Dialect
 from gateway.canonical.errors import (
     GatewayError,
@@ -25,11 +23,12 @@ from gateway.canonical.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
-    RequestTooLarge,
     Unavailable,
 )
+from gateway.canonical.reply import Reply
 from gateway.canonical.store import Json, StoreUnavailable
 from gateway.dialects import DIALECTS
+from gateway.doors.http import HttpRequest
 
 LABEL = re.compile(r"[\w.:@/-]{1,128}", re.ASCII)
 MODELS_PATH = re.compile(r"(?:^|/)v1/models(?:/(?P<model>[^:]+))?$")
@@ -45,6 +44,20 @@ class Callers(Protocol):
 
 
 @dataclass(slots=True)
+class Visit:
+    """One request at the door, and what has been found out about it so far."""
+
+    http: HttpRequest
+    id: str
+    started: float
+    path: str
+    dialect: Dialect
+    operation: Operation | None
+    match: re.Match[str] | None
+    caller: Caller | None = None
+
+
+@dataclass(slots=True)
 class InferenceDoor:
     """Turns one HTTP request into one Reply; never raises."""
 
@@ -55,103 +68,94 @@ class InferenceDoor:
     log_refusal: Callable[[Json], None]
     max_request_bytes: int
     allow_query_key: bool
-    marks: Mapping[str, str]
+    marks: Mapping[str, str]  # headers that every reply bears
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
 
     def handle(self, http: HttpRequest) -> Reply:
-        request_id = f"req_{secrets.token_hex(12)}"
-        started = self.clock()
         path = http.path.rstrip("/")
-        dialect, operation, match = find_dialect(path)
-        caller: list[Caller] = []
+        visit = Visit(http, f"req_{secrets.token_hex(12)}", self.clock(), path, *find_dialect(path))
         try:
-            reply = self._probe(http, path) or self._serve(http, path, dialect, operation, match, request_id, started, caller)
+            reply = self._probe(visit) or self._serve(visit)
         except GatewayError as error:
-            self._log(http, error, request_id, started, caller)
-            reply = error_reply(error, dialect, request_id)
+            reply = self._refuse(visit, error)
         except StoreUnavailable as error:
-            away = Unavailable("the gateway's store does not answer; try again in a moment", reason=str(error), retry_after_s=2)
-            self._log(http, away, request_id, started, caller)
-            reply = error_reply(away, dialect, request_id)
+            away = "the gateway's store does not answer; try again in a moment"
+            reply = self._refuse(visit, Unavailable(away, reason=str(error), retry_after_s=2))
         except Exception as error:
-            log.exception("request %s failed", request_id)
-            fault = InternalError("the gateway failed; this is its fault, not yours: tell its operator", reason=repr(error))
-            self._log(http, fault, request_id, started, caller)
-            reply = error_reply(fault, dialect, request_id)
+            log.exception("request %s failed", visit.id)
+            fault = "the gateway failed; this is its fault, not yours: tell its operator"
+            reply = self._refuse(visit, InternalError(fault, reason=repr(error)))
         reply.headers.update(self.marks)
-        reply.headers["x-gateway-request-id"] = request_id
-        reply.headers["request-id"] = request_id
+        reply.headers["x-gateway-request-id"] = reply.headers["request-id"] = visit.id
         return reply
 
-    def _serve(
-        self,
-        http: HttpRequest,
-        path: str,
-        dialect: Dialect,
-        operation: Operation | None,
-        match: re.Match[str] | None,
-        request_id: str,
-        started: float,
-        seen: list[Caller],
-    ) -> Reply:
-        headers = {name.lower(): value for name, value in http.headers.items()}
-        models = None if is_admin(path) else MODELS_PATH.search(path)
-        if match is None and models is None:
-            raise NotFound(
-                f"{http.method} {path[:200] or '/'}: no such path here; POST /v1/messages, GET /v1/models and GET / exist"
-            )
+    def _serve(self, visit: Visit) -> Reply:
+        http = visit.http
+        models = None if is_admin(visit.path) else MODELS_PATH.search(visit.path)
+        if visit.match is None and models is None:
+            told = f"{http.method[:40]} {visit.path[:200] or '/'}: no such path here; POST /v1/messages, GET /v1/models and GET / exist"
+            raise NotFound(told)
         allow = "GET, HEAD" if models else "POST"
         if http.method not in allow.split(", "):
-            raise MethodNotAllowed(f"{http.method[:40]} is not offered at {path[:200]}; use {allow.partition(',')[0]}", allow=allow)
-        caller = self.callers.identify(headers, http.args.get("key") if self.allow_query_key else None)
-        seen.append(caller)
+            told = f"{http.method[:40]} is not offered at {visit.path[:200]}; use {allow.partition(',')[0]}"
+            raise MethodNotAllowed(told, allow=allow)
+        query_key = http.query.get("key") if self.allow_query_key else None
+        visit.caller = self.callers.identify(http.headers, query_key)
         if models is not None:
-            return self._models(caller, models["model"], http.args)
-        assert match is not None and operation is not None
-        body = read_body(http, self.max_request_bytes)
-        request = dialect.parse_request(operation, match, headers, body)
-        call = make_call(request_id, caller, dialect.NAME, request, headers, self.now(), started)
+            return self._models(visit.caller, models["model"], http.query)
+        return self._call(visit, visit.caller)
+
+    def _call(self, visit: Visit, caller: Caller) -> Reply:
+        assert visit.match is not None and visit.operation is not None
+        headers = visit.http.headers
+        body = visit.http.read_body(self.max_request_bytes)
+        request = visit.dialect.parse_request(visit.operation, visit.match, headers, body)
+        call = make_call(visit.id, caller, visit.dialect.NAME, request, headers, self.now(), visit.started)
         reply = self.answer(call)
         if call.trace_id:
             reply.headers["x-gateway-trace-id"] = call.trace_id
         return reply
 
-    def _probe(self, http: HttpRequest, path: str) -> Reply | None:
-        if http.method not in ("GET", "HEAD"):
+    def _probe(self, visit: Visit) -> Reply | None:
+        if visit.http.method not in ("GET", "HEAD"):
             return None
-        if path == "":
+        if visit.path == "":
             return json_reply(200, {"name": NAME, "version": VERSION})
-        if path == "/livez" or HELLO_PATH.search(path):
+        if visit.path == "/livez" or HELLO_PATH.search(visit.path):
             return json_reply(200, {"status": "ok"})
-        if path == "/readyz":
+        if visit.path == "/readyz":
             ready, facts = self.check_ready()
             return json_reply(200 if ready else 503, facts)
         return None
 
     def _models(self, caller: Caller, model: str | None, query: Mapping[str, str]) -> Reply:
         rows = self.list_models(caller)
-        if model is not None:
-            found = [row for row in rows if row["id"] == model]
-            if not found:
-                names = ", ".join(row["id"] for row in rows[:12]) or "none"
-                raise NotFound(f"model: {model[:128]!r} is not available to this key; it may use {names}")
-            return json_reply(200, found[0])
-        return json_reply(200, render_models_page(rows, query))
+        if model is None:
+            return json_reply(200, render_models_page(rows, query))
+        for row in rows:
+            if row["id"] == model:
+                return json_reply(200, row)
+        names = ", ".join(row["id"] for row in rows[:12]) or "none"
+        raise NotFound(f"model: {model[:128]!r} is not available to this key; it may use {names}")
 
-    def _log(self, http: HttpRequest, error: GatewayError, request_id: str, started: float, caller: list[Caller]) -> None:
-        """A line for what left no usage document: refused at the door, or failed on the way."""
-        who = {"project": caller[0].project, "key_id": caller[0].key_id, "user": caller[0].user} if caller else {}
-        self.log_refusal({
-            "severity": "ERROR" if error.status >= 500 else "WARNING",
-            "message": f"{http.method} {http.path[:200]} {error.status}",
-            "request_id": request_id,
-            "status": error.status,
-            "error_type": error.kind,
-            "reason": error.reason,
-            "latency_ms": round((self.clock() - started) * 1000),
-            **who,
-        })  # fmt: skip
+    def _refuse(self, visit: Visit, error: GatewayError) -> Reply:
+        """The error in the caller's dialect, and a log line if no record tells of it."""
+        if not error.recorded:
+            caller = visit.caller
+            who = {"project": caller.project, "key_id": caller.key_id, "user": caller.user} if caller else {}
+            self.log_refusal({
+                "severity": "ERROR" if error.status >= 500 else "WARNING",
+                "message": f"{visit.http.method[:40]} {visit.path[:200]} {error.status}",
+                "request_id": visit.id,
+                "status": error.status,
+                "error_type": error.kind,
+                "reason": error.reason,
+                "latency_ms": round((self.clock() - visit.started) * 1000),
+                **who,
+            })  # fmt: skip
+        body = visit.dialect.render_error(error, visit.id)
+        return Reply(error.status, {**error.headers(), "content-type": JSON}, body)
 
 
 def find_dialect(path: str) -> tuple[Dialect, Operation | None, re.Match[str] | None]:
@@ -167,22 +171,6 @@ def find_dialect(path: str) -> tuple[Dialect, Operation | None, re.Match[str] | 
 def is_admin(path: str) -> bool:
     """Administration's part of the house: never inference, whatever the path ends with."""
     return path.lstrip("/").partition("/")[0] == "admin"
-
-
-def read_body(http: HttpRequest, limit_bytes: int) -> bytes:
-    too_large = RequestTooLarge(f"Request exceeds the maximum size of {limit_bytes} bytes that this gateway accepts")
-    if (http.content_length or 0) > limit_bytes:
-        raise too_large
-    http.max_content_length = limit_bytes + 1  # at its limit Werkzeug cuts a chunked body off, and says nothing
-    try:
-        body = http.get_data(cache=False)
-    except RequestEntityTooLarge as error:
-        raise too_large from error
-    except (ClientDisconnected, OSError) as error:
-        raise InvalidRequest("the request body ended early; send as many bytes as content-length says") from error
-    if len(body) > limit_bytes:
-        raise too_large
-    return body
 
 
 def make_call(
@@ -253,11 +241,5 @@ def render_models_page(rows: list[Json], query: Mapping[str, str]) -> Json:
     }
 
 
-def error_reply(error: GatewayError, dialect: Dialect, request_id: str) -> Reply:
-    body = dialect.render_error(error, request_id)
-    return Reply(error.status, {**error.headers(), "content-type": JSON, "content-length": str(len(body))}, [body])
-
-
 def json_reply(status: int, document: Json) -> Reply:
-    body = msgspec.json.encode(document)
-    return Reply(status, {"content-type": JSON, "content-length": str(len(body))}, [body])
+    return Reply(status, {"content-type": JSON}, msgspec.json.encode(document))

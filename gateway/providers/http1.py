@@ -181,6 +181,9 @@ class Connection:
         """Fit for another request: young, and neither closed nor with unasked bytes waiting."""
         return now - self.idle_since < IDLE_CONNECTION_S and not self.wait_readable(0)
 
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
     def interrupt(self) -> None:
         """Ends both directions, which wakes a thread that waits in `wait_readable`."""
         try:  # not SSLSocket's own, which would leave the reader with the bare ciphertext
@@ -254,13 +257,14 @@ class Exchange:
             self._abort()
             raise UpstreamTimeout(f"{fault}; try again")
         try:
-            if not self._connection.wait_readable(min(until, limit) - now):
+            wait_s = min(until, limit) - now
+            if wait_s > 0 and not self._connection.wait_readable(wait_s):
                 return limit <= until
             data = self._connection.receive()
         except OSError as error:
             return self._broke(repr(error))
         if data is None:
-            return True
+            return wait_s > 0
         if not data:
             return self._broke("closed by the peer")
         self._silent_since = time.monotonic()
@@ -304,6 +308,13 @@ class Exchange:
     def _abort(self) -> None:
         self._finished = True
         self._connection.close()
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def wait_readable(self, wait_s: float) -> bool:
+        """Blocks; False if `wait_s` passed first."""
+        return self._connection.wait_readable(wait_s)
 
     def interrupt(self) -> None:
         """Cuts the answer off from another thread; the reading thread finds it broken."""

@@ -17,6 +17,7 @@ class Outcome:
 
     status: int
     error_type: str | None = None
+    reason: str | None = None  # for the log alone
     target: Target | None = None
     attempts: list[AttemptRecord] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)

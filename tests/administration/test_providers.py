@@ -61,9 +61,7 @@ def test_what_is_added_is_what_calls_use(providers: Providers, store: Store, ana
     )
 
 
-@pytest.mark.parametrize(
-    "credential", [INLINE, "-----BEGIN PRIVATE KEY-----", "AIzaSyTopSecretValue", "ya29.topsecret"]
-)
+@pytest.mark.parametrize("credential", [INLINE, "-----BEGIN PRIVATE KEY-----", "AIzaSyTopSecretValue", "ya29.topsecret"])
 def test_a_secret_itself_is_refused_and_not_repeated(providers: Providers, ana: Who, credential: str) -> None:
     """With the mend, and without a trace in the store."""
     with pytest.raises(AdminError) as refused:

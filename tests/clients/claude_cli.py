@@ -58,7 +58,7 @@ class Said:
     @property
     def cost_nanodollars(self) -> int:
         """What the CLI itself reckons that the session cost."""
-        return round(self.result["total_cost_usd"] * 1e9)
+        return round(float(self.result["total_cost_usd"]) * 1e9)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,8 @@ def test_a_call_is_in_the_books_with_its_usage(sdk: SDK, gateway: Served, stream
     """One document under the request id that the SDK shows, with the usage that the SDK shows."""
     if stream:
         with sdk.messages.stream(model=MODEL, max_tokens=1000, messages=turn("Hello")) as events:
-            message, request_id = events.get_final_message(), events.request_id
+            message: Message = events.get_final_message()
+            request_id = events.request_id
     else:
         message = ask(sdk, model=MODEL)
         request_id = message._request_id
@@ -188,7 +189,8 @@ def test_many_calls_at_once_keep_apart(gateway: Served) -> None:
             async def one(number: int) -> Message:
                 body: Any = {"model": BUDGETED, "max_tokens": 500, "messages": turn(f"question number {number}.")}
                 if number % 2:
-                    return await sdk.messages.create(**body)
+                    plain: Message = await sdk.messages.create(**body)
+                    return plain
                 async with sdk.messages.stream(**body) as events:
                     return await events.get_final_message()
 

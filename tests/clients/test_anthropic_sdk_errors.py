@@ -10,6 +10,7 @@ import pytest
 from house import Served
 from test_anthropic_sdk import MODEL, SDK, ask, turn
 from traffic import inference, oldest_first, statuses
+from wire import eventually
 
 from gateway.sandbox import Fault
 
@@ -147,9 +148,10 @@ def test_an_error_event_in_mid_stream_is_raised_as_it_is(sdk: SDK, gateway: Serv
     assert [record["error_type"] for record in eventually(gateway.records)] == [kind]
 
 
-def test_a_page_in_place_of_an_answer_is_an_error(sdk: SDK, gateway: Served) -> None:
-    """HTML with status 200, as a captive portal sends it: 502 that says so, where the bare SDK would stumble."""
-    gateway.sandbox.script(Fault(body="html", times=2))
+@pytest.mark.parametrize("body", ["html", "empty", "malformed"])
+def test_a_success_that_is_no_answer_is_an_error(sdk: SDK, gateway: Served, body: str) -> None:
+    """Status 200 with a login page, or nothing, or half a document: 502 that says so, where the bare SDK would stumble."""
+    gateway.sandbox.script(Fault(body=body, times=2))
     assert [fail(sdk, stream=stream).status_code for stream in (False, True)] == [502, 502]
 
 

@@ -1,0 +1,229 @@
+"""One run: everything started, measured in turns for several rounds, stopped; the result as one JSON document."""
+
+import json
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.cold import IMPORT_ROWS, cold_start, import_modules, import_times
+from bench.machine import describe_commit, describe_machine, describe_versions
+from bench.measures import Measure, chosen, fits, take
+from bench.native import Tools
+from bench.peers import PEERS, PeerMissing, peer_running
+from bench.processes import Cores
+from bench.targets import SERVERS, Deployment, Site, Target, deploy, deployed, upstream_running
+from tests import emulator
+
+SCHEMA = 1
+OPEN_FILES = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller asked for. `budget_s` bounds the rounds: no new one begins that would not fit."""
+
+    quick: bool = False
+    rounds: int = 5
+    cold_runs: int = 5
+    servers: tuple[str, ...] = ("gateway",)
+    stores: tuple[str, ...] = ("sqlite", "firestore")
+    peers: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    budget_s: float = 480.0
+
+
+@dataclass(slots=True)
+class Result:
+    """Filled while the run goes on, so that an interrupted run can still be written down."""
+
+    document: dict[str, Any]
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    cold: list[dict[str, Any]] = field(default_factory=list)
+
+    def finish(self) -> dict[str, Any]:
+        return {**self.document, "summary": summarize(self.rounds), "rounds": self.rounds, "cold": self.cold}
+
+
+def run(options: Options, tools: Tools) -> dict[str, Any]:
+    """Measures and returns the whole result. KeyboardInterrupt keeps what was measured so far."""
+    raise_open_files()
+    result = Result(first_facts(options, tools))
+    with ExitStack() as stack:
+        site = stack.enter_context(site_running(tools))
+        deployments = prepare(options, site, stack, result)
+        try:
+            targets = start_all(options, deployments, site, stack, result)
+            measure_rounds(options, targets, site, result)
+            for target in targets:
+                result.document["notes"] += [f"{target.name}: {target.note}"] if target.note else []
+        except KeyboardInterrupt:
+            result.document["notes"].append("interrupted: what follows is incomplete")
+            return result.finish()
+    return result.finish()
+
+
+def first_facts(options: Options, tools: Tools) -> dict[str, Any]:
+    notes = []
+    if tools.language != "C":
+        notes.append(
+            "no C compiler: the fake upstream and the load client are Python, their ceiling is near the gateway's own, and "
+            "throughput is understated; install cc and run again"
+        )
+    return {
+        "schema": SCHEMA,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "commit": describe_commit(),
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+        "settings": {**asdict(options), "tools": tools.language},
+        "targets": {},
+        "imports": {},
+        "notes": notes,
+    }
+
+
+@contextmanager
+def site_running(tools: Tools) -> Iterator[Site]:
+    cores = Cores.of_this_machine()
+    with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as name, upstream_running(tools, cores, Path(name)) as port:
+        yield Site(Path(name), cores, tools, port)
+
+
+def prepare(options: Options, site: Site, stack: ExitStack, result: Result) -> list[Deployment]:
+    address = start_emulator(options, site, stack, result)
+    stores = [store for store in options.stores if store != "firestore" or address]
+    return [deploy(SERVERS[server], store, site, address) for server in options.servers for store in stores]
+
+
+def start_emulator(options: Options, site: Site, stack: ExitStack, result: Result) -> str | None:
+    if "firestore" not in options.stores:
+        return None
+    try:
+        with pinned(site.cores.store):
+            return stack.enter_context(emulator.running(emulator.find()))
+    except emulator.EmulatorMissing as missing:
+        result.document["notes"].append(f"no Firestore rows: {missing}")
+        return None
+
+
+@contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """Children started meanwhile inherit this core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def start_all(
+    options: Options, deployments: Sequence[Deployment], site: Site, stack: ExitStack, result: Result
+) -> list[Target]:
+    """Cold starts first, while nothing else runs; then everything at once, so that rounds can alternate."""
+    measure_cold(options, deployments, site, result)
+    targets = [Target("direct", site.upstream)]
+    for deployment in deployments:
+        say(f"starting {deployment.name}")
+        targets.append(stack.enter_context(deployed(deployment)))
+        result.document["targets"][deployment.name] = {"command": list(deployment.server.command)}
+    for name in options.peers:
+        try:
+            say(f"starting {name}")
+            target, version = stack.enter_context(peer_running(PEERS[name], site))
+        except PeerMissing as missing:
+            say(f"left out: {missing}")
+            result.document["notes"].append(f"{name} left out: {missing}")
+            continue
+        targets.append(target)
+        result.document["targets"][name] = {"version": version}
+    return targets
+
+
+def measure_cold(options: Options, deployments: Sequence[Deployment], site: Site, result: Result) -> None:
+    if options.only and "cold" not in options.only:
+        return
+    for number in range(options.cold_runs):
+        say(f"cold start {number + 1} of {options.cold_runs}")
+        for compiled in (True, False):
+            if not compiled and options.quick and number:
+                continue
+            for deployment in deployments:
+                values = cold_start(deployment, compiled=compiled)
+                result.cold.append({"target": deployment.name, "compiled": compiled, "values": values})
+            for row, ms in import_times(site.cores, compiled=compiled).items():
+                result.cold.append({"target": row, "compiled": compiled, "values": {"import_ms": ms}})
+    result.document["imports"] = {row: import_modules(code, site.cores) for row, code in IMPORT_ROWS.items()}
+
+
+def measure_rounds(options: Options, targets: Sequence[Target], site: Site, result: Result) -> None:
+    """Each measure goes from target to target, in turned order every other round."""
+    measures = [m for m in chosen(options.quick) if not options.only or m.name in options.only]
+    began = time.monotonic()
+    for number in range(options.rounds):
+        spent = time.monotonic() - began
+        if number and spent + spent / number > options.budget_s:
+            result.document["notes"].append(f"{number} of {options.rounds} rounds, for want of time")
+            break
+        for measure in measures:
+            for target in targets if number % 2 == 0 else list(reversed(targets)):
+                if fits(measure, target):
+                    one_run(number, measure, target, site, result)
+    result.document["settings"]["seconds"] = round(time.monotonic() - began, 1)
+
+
+def one_run(number: int, measure: Measure, target: Target, site: Site, result: Result) -> None:
+    say(f"round {number + 1}: {measure.name} {target.name}")
+    values = take(measure, target, site)
+    result.rounds.append({"round": number + 1, "measure": measure.name, "target": target.name, "values": values})
+
+
+def summarize(rounds: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """measure → target → metric → median, min, max, n. `added_*` is against direct in the same round."""
+    seen: dict[tuple[str, str, str], list[float]] = {}
+    direct = {(row["round"], row["measure"]): row["values"] for row in rounds if row["target"] == "direct"}
+    for row in rounds:
+        values = row["values"] | added(row, direct.get((row["round"], row["measure"]), {}))
+        for metric, value in values.items():
+            if value is not None:
+                seen.setdefault((row["measure"], row["target"], metric), []).append(value)
+    summary: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    for (measure, target, metric), values in seen.items():
+        summary.setdefault(measure, {}).setdefault(target, {})[metric] = spread(values)
+    return summary
+
+
+def added(row: dict[str, Any], direct: dict[str, Any]) -> dict[str, float]:
+    if row["target"] == "direct":
+        return {}
+    pairs = {name: (row["values"].get(name), direct.get(name)) for name in ("p50_ms", "p99_ms")}
+    return {f"added_{name}": mine - theirs for name, (mine, theirs) in pairs.items() if mine is not None and theirs is not None}
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "n": len(values)}
+
+
+def raise_open_files() -> None:
+    """1,500 streams are 3,000 sockets in the gateway; children inherit the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def say(what: str) -> None:
+    print(f"  {what}", file=sys.stderr, flush=True)
+
+
+def write_result(document: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")

@@ -1,0 +1,122 @@
+"""Where a call is answered. Everything this needs is handed to it by `app`."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.answering.run import Run, route_headers
+from gateway.answering.steps import drive, read_document
+from gateway.canonical.call import Call, Plan
+from gateway.canonical.errors import GatewayError, InternalError, Overloaded, Unavailable, UpstreamRefused
+from gateway.canonical.reply import Reply
+from gateway.canonical.store import Json
+from gateway.dialects import DIALECTS
+from gateway.providers.send import Sender
+from gateway.records.document import Outcome, render_document
+from gateway.records.writer import RecordWriter
+from gateway.routing.attempts import NEXT_COUNTING_STATUSES, Attempts
+from gateway.spending.budgets import Reserve
+from gateway.spending.prices import PriceBook
+
+BYTES_PER_TOKEN = 3.5
+BROKEN_BEFORE_THE_END_S = 1.0  # what is left of the drain time for the records of streams that were broken
+
+
+@dataclass(slots=True)
+class Answering:
+    """Answers calls, and knows which are open."""
+
+    plan: Callable[[Call], Plan]
+    reserve: Reserve
+    attempts: Attempts
+    sender: Sender
+    prices: PriceBook
+    records: RecordWriter
+    log_line: Callable[[Call, Json], None]
+    retention_days: int = 400
+    open_max: int = 1000
+    clock: Callable[[], float] = time.monotonic
+    draining: bool = False
+    _open: set[Run] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, call: Call) -> Reply:
+        """Raises GatewayError if there is no answer; the call is recorded then, if it had been admitted."""
+        plan = self.plan(call)
+        if call.request.operation == "count_tokens":
+            return self._count(call, plan)
+        run = self._begin(call, plan)
+        try:
+            return run.stream() if call.request.stream else run.plain()
+        except GatewayError as error:
+            run.fail(error)
+            run.close()
+            raise
+        except BaseException as error:
+            run.fail(InternalError("the gateway failed", reason=repr(error)))
+            run.close()
+            raise
+
+    def _begin(self, call: Call, plan: Plan) -> Run:
+        """Admits a call: there is room for it, and money."""
+        run = Run(self, call, plan)
+        with self._lock:
+            if self.draining:
+                raise Unavailable("this instance of the gateway is shutting down; try again", retry_after_s=1)
+            if len(self._open) >= self.open_max:
+                raise Overloaded("too many open calls on this instance of the gateway; try again", retry_after_s=1)
+            self._open.add(run)
+        try:
+            run.hold = self.reserve(call, plan)
+        except BaseException:
+            self.forget(run)
+            raise
+        return run
+
+    def forget(self, run: Run) -> None:
+        with self._lock:
+            self._open.discard(run)
+
+    @property
+    def open_calls(self) -> int:
+        return len(self._open)
+
+    def drain(self, timeout_s: float) -> None:
+        """For SIGTERM: takes no new calls, lets streams finish, breaks those that do not, writes every record."""
+        with self._lock:
+            self.draining = True
+        until = self.clock() + timeout_s
+        self._wait_until_quiet(until - BROKEN_BEFORE_THE_END_S)
+        for run in list(self._open):
+            run.interrupt()
+        self._wait_until_quiet(until)
+        for run in list(self._open):
+            run.settle()
+        self.records.flush(max(1.0, until - self.clock()))
+
+    def _wait_until_quiet(self, until: float) -> None:
+        while self._open and self.clock() < until:
+            time.sleep(0.02)
+
+    def _count(self, call: Call, plan: Plan) -> Reply:
+        """Token counting: never billed, never blocked, no usage document."""
+        outcome = Outcome(status=200, target=plan.targets[0])
+        try:
+            attempt = drive(self.attempts.first_success(call, plan, outcome.attempts))
+            outcome.target = attempt.target
+            body = read_document(self.sender, attempt)
+            headers = route_headers(outcome, attempt)
+        except GatewayError as error:
+            if not offers_no_counting(error):
+                raise
+            body = DIALECTS[call.dialect].render_token_count(int(len(call.request.document.source) / BYTES_PER_TOKEN))
+            headers = {**route_headers(outcome, None), "x-gateway-estimated": "input_tokens"}
+        outcome.latency_ms = round((self.clock() - call.started) * 1000)
+        self.log_line(call, {**render_document(call, outcome, self.retention_days), "operation": "count_tokens"})
+        return Reply(200, {**headers, "content-type": "application/json"}, body)
+
+
+def offers_no_counting(error: GatewayError) -> bool:
+    """The provider has no token counting for this model anywhere allowed, as opposed to a fault in the request."""
+    return error.status in NEXT_COUNTING_STATUSES and not (isinstance(error, UpstreamRefused) and error.wire)

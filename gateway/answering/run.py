@@ -1,0 +1,241 @@
+"""One admitted call under way: holds what must be given back, and settles once, whatever becomes of it.
+
+Settling comes before the last bytes are handed over: on Cloud Run the CPU may be gone once they are out. `close` is the
+net for clients that vanish.
+"""
+
+import logging
+import threading
+from collections.abc import Generator
+from typing import Protocol
+
+from gateway.answering.steps import advance, check_content_type, drive, read_document
+from gateway.canonical.call import Call, Plan
+from gateway.canonical.dialect import Dialect
+from gateway.canonical.errors import GatewayError, InternalError, StreamBroken, Unavailable, UpstreamFailed
+from gateway.canonical.money import format_dollars
+from gateway.canonical.reply import Relay, Reply, Wait, Work
+from gateway.canonical.store import Create, Json
+from gateway.dialects import DIALECTS
+from gateway.providers.send import Attempt, Sender
+from gateway.records.document import Outcome, document_path, render_document
+from gateway.records.writer import RecordWriter
+from gateway.routing.attempts import Attempts
+from gateway.spending.budgets import Hold
+from gateway.spending.meter import Meter
+from gateway.spending.prices import PriceBook
+
+log = logging.getLogger(__name__)
+
+
+class House(Protocol):
+    """What a run needs of `Answering`."""
+
+    attempts: Attempts
+    sender: Sender
+    prices: PriceBook
+    records: RecordWriter
+    retention_days: int
+    draining: bool
+
+    def log_line(self, call: Call, document: Json) -> None: ...
+
+    def clock(self) -> float: ...
+
+    def forget(self, run: "Run") -> None: ...
+
+
+class Run:
+    """Either `plain` or `stream` is called, once."""
+
+    def __init__(self, house: House, call: Call, plan: Plan) -> None:
+        self.hold: Hold | None = None
+        self._house = house
+        self._call = call
+        self._dialect: Dialect = DIALECTS[call.dialect]
+        self._plan = plan
+        self._steps: Generator[None, None, Attempt] | None = None
+        self._attempt: Attempt | None = None
+        self._meter: Meter | None = None
+        self._outcome = Outcome(status=200, target=plan.targets[0])
+        self._settled = False
+        self._lock = threading.Lock()
+
+    def plain(self) -> Reply:
+        self._steps = self._house.attempts.first_success(self._call, self._plan, self._outcome.attempts)
+        return self._whole(self._take(drive(self._steps)))
+
+    def _whole(self, attempt: Attempt) -> Reply:
+        """Reads the whole body, settles, then hands it over."""
+        self._meter = Meter(len(self._call.request.document.source), None)
+        body = read_document(self._house.sender, attempt)
+        self._first_word()
+        found = self._dialect.parse_usage(body)
+        usage, self._outcome.answered_model = found if found else (None, None)
+        self._meter.settle_plain(usage, len(body))
+        self.settle()
+        headers = {
+            **route_headers(self._outcome, attempt),
+            "content-type": attempt.head.headers["content-type"],
+            "x-gateway-cost-usd": format_dollars(self._outcome.cost_nanodollars),
+        }
+        return Reply(200, headers, body, self.close)
+
+    def stream(self) -> Reply:
+        """Replies as soon as the provider does, or with a ping of ours if it is silent for long: that commits to 200,
+        and a failure after it is an error event."""
+        self._steps = self._house.attempts.first_success(self._call, self._plan, self._outcome.attempts)
+        found = advance(self._steps)
+        if found is not None:
+            attempt = self._take(found)
+            if attempt.head.headers.get("content-type", "").startswith("application/json"):
+                return self._whole(attempt)
+            check_content_type(attempt, "text/event-stream")
+        headers = route_headers(self._outcome, self._attempt)
+        headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+        return Reply(200, headers, self._relay(), self.close)
+
+    def _relay(self) -> Relay:
+        try:
+            yield from self._head()
+            yield from self._chunks()
+        except GatewayError as error:  # nothing of the provider's has passed: the stream can end properly
+            self.fail(error)
+            yield Work(self.settle)
+            yield self._dialect.render_stream_error(error, self._call.id)
+        except (GeneratorExit, StreamBroken):
+            raise
+        except Exception as error:
+            log.exception("call %s failed in mid-stream", self._call.id)
+            self.fail(InternalError("the gateway failed", reason=repr(error)))
+            raise StreamBroken("the gateway failed") from error
+
+    def _head(self) -> Relay:
+        """Pings until the provider's head is there."""
+        while self._attempt is None:
+            yield self._dialect.render_ping()
+            yield Work(self._advance)
+
+    def _advance(self) -> None:
+        assert self._steps is not None
+        found = advance(self._steps)
+        if found is not None:
+            check_content_type(self._take(found), "text/event-stream")
+
+    def _chunks(self) -> Relay:
+        """The provider's bytes as they arrive. Settled before the chunk that ends the stream is handed over."""
+        assert self._attempt is not None
+        exchange = self._attempt.exchange
+        pause = Wait(exchange, self._house.sender.wait_s)
+        watch = self._dialect.watch_stream()
+        self._meter = meter = Meter(len(self._call.request.document.source), watch)
+        try:
+            while (chunk := exchange.read(0)) != b"":
+                if chunk is None:
+                    if not (yield pause) and watch.at_boundary:
+                        yield self._dialect.render_ping()
+                    continue
+                self._first_word()
+                meter.watch(chunk)
+                if watch.ended and not self._settled:
+                    self._outcome.answered_model = watch.answered_model
+                    yield Work(self.settle)
+                yield chunk
+            if not watch.ended and watch.error_kind is None:
+                raise StreamBroken("the provider ended its stream before the end")
+            self._outcome.error_type = watch.error_kind
+            yield Work(self.settle)
+        except (StreamBroken, GatewayError) as error:
+            yield from self._break(error, watch.at_boundary)
+        finally:
+            self._outcome.answered_model = watch.answered_model
+
+    def _break(self, error: StreamBroken | GatewayError, at_boundary: bool) -> Relay:
+        """The provider's stream broke: the client is told so, and its connection is cut, never ended cleanly."""
+        told = error if isinstance(error, GatewayError) else UpstreamFailed(f"{error}; try again")
+        if self._house.draining:
+            told = Unavailable("this instance of the gateway is shutting down; try again")
+        self.fail(told)
+        yield Work(self.settle)
+        if at_boundary:
+            yield self._dialect.render_stream_error(told, self._call.id)
+        raise StreamBroken(str(error)) from error
+
+    def fail(self, error: GatewayError) -> None:
+        """The call ends with this error: recorded, and told with the way it went."""
+        error.route = route_headers(self._outcome, self._attempt)
+        error.recorded = True
+        self._outcome.status = error.status
+        self._outcome.error_type = error.kind
+        self._outcome.reason = error.reason
+
+    def interrupt(self) -> None:
+        """Cuts the provider's answer off, from another thread."""
+        if self._attempt is not None:
+            self._attempt.exchange.interrupt()
+
+    def close(self) -> None:
+        """Gives everything back; may be called again. What is not settled by now lost its client."""
+        if self._attempt is not None:
+            self._attempt.exchange.close()
+        if self._steps is not None:
+            self._steps.close()
+        if not self._settled and self._outcome.error_type is None:
+            self._outcome.client_gone = True
+        self.settle()
+
+    @property
+    def settled(self) -> bool:
+        return self._settled
+
+    def settle(self) -> None:
+        """Prices what was used, writes the record and its log line. Once."""
+        with self._lock:
+            if self._settled:
+                return
+            self._settled = True
+        house, outcome, call = self._house, self._outcome, self._call
+        try:
+            outcome.latency_ms = round((house.clock() - call.started) * 1000)
+            self._price()
+            writes = self.hold.settle(outcome.cost_nanodollars) if self.hold else []
+            outcome.holds = self.hold.render() if self.hold else []
+            document = render_document(call, outcome, house.retention_days)
+            house.log_line(call, {**document, "reason": outcome.reason})
+            house.records.write([Create(document_path(call), document), *writes])
+        except Exception:  # the answer is on its way to the client: a fault in book-keeping must not break it
+            log.exception("call %s could not be settled", call.id)
+        finally:
+            house.forget(self)
+
+    def _price(self) -> None:
+        outcome, target = self._outcome, self._outcome.target
+        if target is None or self._meter is None:
+            return
+        outcome.usage = self._meter.usage()
+        cost = self._house.prices.cost(target.model, target.provider.kind, target.location, outcome.usage)
+        outcome.cost_nanodollars, outcome.price_version, outcome.price_known = cost.nanodollars, cost.price_version, cost.known
+
+    def _take(self, attempt: Attempt) -> Attempt:
+        self._attempt = attempt
+        self._outcome.target = attempt.target
+        self._outcome.dropped = attempt.dropped
+        self._outcome.upstream_request_id = attempt.upstream_request_id
+        return attempt
+
+    def _first_word(self) -> None:
+        if self._outcome.ttft_ms is None:
+            self._outcome.ttft_ms = round((self._house.clock() - self._call.started) * 1000)
+
+
+def route_headers(outcome: Outcome, attempt: Attempt | None) -> dict[str, str]:
+    """Where the call went, as every reply says it."""
+    headers = {"x-gateway-attempts": str(len(outcome.attempts)), "x-gateway-cache": "off"}
+    if outcome.target:
+        headers["x-gateway-provider"] = outcome.target.provider.id
+        headers["x-gateway-model"] = outcome.target.model
+    if attempt and attempt.upstream_request_id:
+        headers["x-upstream-request-id"] = attempt.upstream_request_id
+    if attempt and attempt.dropped:
+        headers["x-gateway-dropped"] = ", ".join(attempt.dropped)
+    return headers
