@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return write_tables(options.files)
     tools = prepare_tools()
     if tools.language != "C":
-        print("no C compiler found (set CC): Python tools take over, and their own ceiling limits what is measured", file=sys.stderr)
+        print("no C compiler found (set CC): Python tools take over, and their own ceiling limits what is seen", file=sys.stderr)
     return run_soak(options, tools) if options.what == "soak" else run_bench(options, tools)
 
 
@@ -52,7 +52,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="the JSON result; default bench/results/TIME-COMMIT.json")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("A.json", "B.json"))
     options = parser.parse_args(arguments)
-    for name, known in (("peers", PEERS), ("servers", SERVERS), ("stores", STORES), ("only", ["cold", *(m.name for m in MEASURES)])):
+    measures = ["cold", *(measure.name for measure in MEASURES)]
+    for name, known in (("peers", PEERS), ("servers", SERVERS), ("stores", STORES), ("only", measures)):
         setattr(options, name, words(getattr(options, name)))
         if unknown := set(getattr(options, name)) - set(known):
             parser.error(f"--{name}: {', '.join(sorted(unknown))} is not known; there are {', '.join(known)}")

@@ -15,9 +15,10 @@ from bench.targets import Deployment, Target, plain_environment
 
 START_LIMIT_S = 60.0
 LOOK_EVERY_S = 0.002
+GATEWAY_IMPORT = "gateway.serve"
 IMPORT_ROWS = {
     "lean: flask, requests, google.auth": "import flask, requests, google.auth",
-    "gateway.serve": "import gateway.serve",
+    GATEWAY_IMPORT: f"import {GATEWAY_IMPORT}",
     "main (Cloud Run function)": "import main",
 }
 TIMED = "import time; began = time.perf_counter(); {code}; print((time.perf_counter() - began) * 1000)"

@@ -57,6 +57,6 @@ def render_differences(before: dict[str, Any], after: dict[str, Any]) -> str:
         lines.append("measured on different machines: only ratios within one result mean anything")
     lines.append(f"{'measure':<12} {'target':<24} {'metric':<24} {'A':>10} {'B':>10} {'B/A':>7}  verdict")
     for one in compare(before, after):
-        a, b = one.before["median"], one.after["median"]
-        lines.append(f"{one.measure:<12} {one.target:<24} {one.metric:<24} {a:>10.4g} {b:>10.4g} {one.ratio:>7.2f}  {one.verdict}")
+        name = f"{one.measure:<12} {one.target:<24} {one.metric:<24}"
+        lines.append(f"{name} {one.before['median']:>10.4g} {one.after['median']:>10.4g} {one.ratio:>7.2f}  {one.verdict}")
     return "\n".join(lines)

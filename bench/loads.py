@@ -25,8 +25,9 @@ CLAUDE_CODE_HEADERS = (
     "x-stainless-runtime: node",
     "x-stainless-runtime-version: v24.3.0",
     "x-stainless-timeout: 600",
-    "anthropic-beta: claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,per-turn-control-2026-07-01,"
-    "mid-conversation-tool-changes-2026-07-01,thinking-token-count-2026-05-13,advanced-tool-use-2025-11-20,effort-2025-11-24",
+    "anthropic-beta: claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,"
+    "per-turn-control-2026-07-01,mid-conversation-tool-changes-2026-07-01,thinking-token-count-2026-05-13,"
+    "advanced-tool-use-2025-11-20,effort-2025-11-24",
     "anthropic-dangerous-direct-browser-access: true",
     "anthropic-version: 2023-06-01",
     "x-app: cli",

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway import VERSION
 
-LIBRARIES = ("flask", "gunicorn", "functions-framework", "requests", "urllib3", "httptools", "msgspec", "google-cloud-firestore", "granian")
+LIBRARIES = ("flask", "gunicorn", "granian", "functions-framework", "httptools", "msgspec", "google-cloud-firestore")
 ROOT = Path(__file__).parent.parent
 
 

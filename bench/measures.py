@@ -102,7 +102,7 @@ def plain_values(seen: dict[str, Any], cpu: float) -> Values:
         "rps": seen["per_second"],
         "p50_ms": latency.get("p50"),
         "p99_ms": latency.get("p99"),
-        "cpu_ms_per_call": cpu * 1000 / max(1, seen["finished_all"]),
+        "cpu_ms_per_call": cpu * 1000 / max(1, seen["finished_all"]) if cpu else None,
     }
 
 
@@ -116,7 +116,7 @@ def stream_values(seen: dict[str, Any], cpu: float) -> Values:
         "lag_p99_ms": lag.get("p99"),
         "duration_p50_ms": duration.get("p50"),
         "duration_max_ms": duration.get("max"),
-        "cpu_ms_per_1000_events": cpu * 1e6 / max(1, seen["events"]),
+        "cpu_ms_per_1000_events": cpu * 1e6 / max(1, seen["events"]) if cpu else None,
         "complete": float(seen["finished"]),
     }
 

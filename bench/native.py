@@ -48,7 +48,7 @@ def compile_once(compiler: str, source: Path) -> Path:
         command = [compiler, "-O2", "-std=gnu11", "-o", str(making), str(source)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False)
         if done.returncode != 0:
-            raise RuntimeError(f"{source.name} does not compile with {compiler}; set CC to another compiler:\n{done.stderr[-2000:]}")
+            raise RuntimeError(f"{source.name} does not compile with {compiler}; set CC to another:\n{done.stderr[-2000:]}")
         making.replace(binary)
     return binary
 

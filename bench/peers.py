@@ -54,11 +54,13 @@ def prepare_litellm(site: Site, port: int) -> Prepared:
         install([sys.executable, "-m", "venv", str(venv)], "LiteLLM")
         install([str(venv / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", "litellm[proxy]"], "LiteLLM")
     config = site.folder / "litellm.json"  # JSON is YAML
-    parameters = {"model": f"anthropic/{MODEL}", "api_base": f"http://127.0.0.1:{site.upstream}", "api_key": "sk-ant-bench"}
+    upstream = f"http://127.0.0.1:{site.upstream}"
+    parameters = {"model": f"anthropic/{MODEL}", "api_base": upstream, "api_key": "sk-ant-bench"}
     models = [{"model_name": MODEL, "litellm_params": parameters}]
     config.write_text(json.dumps({"model_list": models, "general_settings": {"master_key": LITELLM_KEY}}))
-    environment = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "DISABLE_ADMIN_UI": "True", "LITELLM_LOG": "ERROR"}
-    command = [str(venv / "bin" / "litellm"), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+    environment = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "DISABLE_ADMIN_UI": "True",
+                   "LITELLM_LOG": "ERROR"}  # fmt: skip
+    command = [str(venv / "bin" / "litellm"), f"--config={config}", "--host=127.0.0.1", f"--port={port}", "--num_workers=1"]
     return Prepared(version_of(venv, "litellm"), command, environment, (f"authorization: Bearer {LITELLM_KEY}",))
 
 
@@ -71,7 +73,8 @@ def prepare_portkey(site: Site, port: int) -> Prepared:
         raise PeerMissing("Portkey's gateway needs Node.js 20 and npm; install them")
     if not package.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        install([npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--ignore-scripts", "@portkey-ai/gateway"], "Portkey")
+        quietly = ("--no-audit", "--no-fund", "--ignore-scripts")
+        install([npm, "install", "--prefix", str(folder), *quietly, "@portkey-ai/gateway"], "Portkey's gateway")
     described = json.loads((package / "package.json").read_text())
     program = described["bin"] if isinstance(described["bin"], str) else next(iter(described["bin"].values()))
     credential = (
@@ -90,7 +93,7 @@ def prepare_claude(site: Site, port: int) -> Prepared:
     if not list(root.glob("claude-code-*/claude")):
         raise PeerMissing("`claude gateway` is part of the Claude Code binary: run `make clients`")
     raise PeerMissing(
-        "`claude gateway` needs a Postgres database and an OIDC provider for its sign-in; the bench starts neither, so it is left out"
+        "`claude gateway` needs a Postgres database and an OIDC provider for its sign-in, and the bench starts neither"
     )
 
 

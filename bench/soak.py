@@ -1,4 +1,4 @@
-"""The soak: thousands of streams with disconnects and faults mixed in, for an hour; memory must not grow, every call be recorded."""
+"""The soak: streams by the thousand with disconnects and faults mixed in; memory must not grow, every call be recorded."""
 
 import json
 import subprocess
@@ -168,7 +168,8 @@ def result_of(minutes: float, seen: Soak, streams_min: int) -> dict[str, Any]:
 def render_soak(result: dict[str, Any]) -> str:
     memory: Sequence[dict[str, float]] = result["memory"]
     lines = [
-        f"{result['answered']:,} streams in {result['minutes']:g} minutes, {result['aborted']:,} hung up on, {result['events']:,} events",
+        f"{result['answered']:,} streams in {result['minutes']:g} minutes with {result['events']:,} events; "
+        f"{result['aborted']:,} of their clients hung up",
         f"records: {result['records']:,} for {result['admitted']:,} admitted calls",
         f"RSS: {memory[0]['rss_mb']:.0f} MB after the first wave, {memory[-1]['rss_mb']:.0f} MB at the end, "
         f"growth after settling {result['growth_mb']:+.1f} MB",

@@ -16,7 +16,7 @@ from gateway.administration.projects import Projects
 from gateway.app import providers_from_environment
 from gateway.callers.keys import hash_key
 from gateway.canonical.store import Store, StoreError
-from gateway.server import Server
+from gateway.server import listen, run
 from gateway.settings import Settings, SettingsFault, read
 from gateway.start import state_folder
 from gateway.store import open_store
@@ -47,8 +47,12 @@ def serve(host: str, port: int, sandbox: bool) -> None:
         raise click.ClickException(str(fault)) from fault
     os.environ["GATEWAY_SANDBOX"] = "true" if settings.sandbox else "false"
     url = settings.public_url or f"http://{host if ':' not in host else f'[{host}]'}:{port}"
+    try:
+        listening = listen(host, port)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port") from error
     click.echo(render_banner(FirstSteps(url, settings.store, settings.sandbox, demo_key(settings))))
-    Server(settings, host, port).run()
+    run(settings, listening)
 
 
 def settings_to_serve(environment: Mapping[str, str], host: str, sandbox: bool) -> Settings:
@@ -61,8 +65,8 @@ def settings_to_serve(environment: Mapping[str, str], host: str, sandbox: bool) 
         settings = read({**environment, "GATEWAY_SANDBOX": "true"})
     if settings.sandbox and not is_loopback(host):
         raise SettingsFault([
-            f"the sandbox answers anyone who reaches it, so it is refused on {host}; listen on 127.0.0.1, or configure a provider "
-            "(VERTEX_SERVICE_ACCOUNT_JSON or VERTEX_PROJECT_ID)"
+            f"the sandbox answers anyone who reaches it, so it is refused on {host}; listen on 127.0.0.1, or configure a "
+            "provider (VERTEX_SERVICE_ACCOUNT_JSON or VERTEX_PROJECT_ID)"
         ])  # fmt: skip
     return settings
 
@@ -135,7 +139,7 @@ def render_banner(steps: FirstSteps) -> str:
         "",
         "Ask something:",
         f"  curl {steps.url}/v1/messages -H 'Authorization: Bearer {steps.key}' \\",
-        """    -d '{"model":"claude-sonnet-4-6","max_tokens":200,"messages":[{"role":"user","content":"Hello from my laptop"}]}'""",
+        """    -d '{"model":"claude-sonnet-4-6","max_tokens":200,"messages":[{"role":"user","content":"Hello, Claude"}]}'""",
         "",
         "Claude Code:",
         f"  export ANTHROPIC_BASE_URL={steps.url}",

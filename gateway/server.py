@@ -1,70 +1,67 @@
-"""The gateway under gunicorn: one process of threads, ended by SIGTERM within the drain time.
+"""The gateway under uvicorn: one process, streams on its event loop, ended by SIGTERM within the drain time.
 
-The application knows nothing of the server; this file is all there is to exchange.
+Chosen by measurement (docs/performance.md). The doors know nothing of the server; this file and `asgi.py` are all there
+is to exchange.
 """
 
 import os
-import signal
+import socket
 import threading
 from types import FrameType
-from typing import Any
 
-from flask import Flask
-from gunicorn.app.base import BaseApplication
-from gunicorn.workers.gthread import ThreadWorker
+import uvicorn
 
+from gateway.asgi import AsgiGateway
 from gateway.settings import Settings
 from gateway.start import Running, run_house
 
 THREADS_FOR_PROBES = 16
+BACKLOG = 2048
 
 
-class Server(BaseApplication):  # type: ignore[misc]
-    """Serves until SIGTERM or SIGINT. The house is built in the worker, after the fork."""
+class Server(uvicorn.Server):
+    """Draining begins with the signal: the server alone would only wait for its streams."""
 
-    def __init__(self, settings: Settings, host: str, port: int) -> None:
-        self._settings = settings
-        self._bind = f"{host}:{port}"
-        self._running: Running | None = None
-        super().__init__()
+    def __init__(self, config: uvicorn.Config, running: Running, drain_s: float) -> None:
+        super().__init__(config)
+        self._running = running
+        self._drain_s = drain_s
 
-    def load_config(self) -> None:
-        options: dict[str, Any] = {
-            "bind": self._bind,
-            "workers": 1,
-            "worker_class": "gthread",
-            "threads": self._settings.max_open_calls + THREADS_FOR_PROBES,
-            "timeout": 0,
-            "keepalive": 75,
-            "graceful_timeout": int(self._settings.drain_s) + 1,
-            "loglevel": "error",
-            "post_worker_init": self._after_fork,
-            "worker_exit": self._at_exit,
-            "control_socket_disable": True,
-        }
-        for name, value in options.items():
-            if name in self.cfg.settings:
-                self.cfg.set(name, value)
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            drain = self._running.house.answering.drain
+            threading.Thread(target=drain, args=(self._drain_s,), name="drain", daemon=True).start()
+        super().handle_exit(sig, frame)
 
-    def load(self) -> Flask:
-        self._running = run_house(os.environ)
-        return self._running.app
 
-    def _after_fork(self, worker: ThreadWorker) -> None:
-        """Draining begins with the signal, not after the last stream: gunicorn alone would only wait."""
-        stop = worker.handle_exit
+def listen(host: str, port: int) -> socket.socket:
+    """The listening socket; OSError if the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
-        def drain(number: int, frame: FrameType | None) -> None:
-            threading.Thread(target=self._drain, name="drain", daemon=True).start()
-            stop(number, frame)
 
-        signal.signal(signal.SIGTERM, drain)
-        signal.signal(signal.SIGINT, drain)
-
-    def _drain(self) -> None:
-        if self._running is not None:
-            self._running.house.answering.drain(self._settings.drain_s)
-
-    def _at_exit(self, server: Any, worker: ThreadWorker) -> None:
-        if self._running is not None:
-            self._running.close()
+def run(settings: Settings, listening: socket.socket) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    running = run_house(os.environ)
+    app = AsgiGateway(
+        running.house.door,
+        threads=settings.max_open_calls + THREADS_FOR_PROBES,
+        total_timeout_s=settings.total_timeout_s,
+    )
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="critical",
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.drain_s) + 1,
+        backlog=BACKLOG,
+    )
+    try:
+        Server(config, running, settings.drain_s).run(sockets=[listening])
+    finally:
+        running.close()

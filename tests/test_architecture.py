@@ -13,7 +13,7 @@ FLOORS = [
     {"routing"},
     {"answering", "administration"},
     {"doors"},
-    {"app", "wsgi", "probing", "start", "server", "serve", "__main__"},
+    {"app", "wsgi", "asgi", "probing", "start", "server", "serve", "__main__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(HOUSE.rglob("*.py"))

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gateway.administration.pages import check_limit, read_page
 from gateway.administration.refusals import AdminError
 from gateway.administration.times import Clock, current, render_moments
 from gateway.canonical.store import AlreadyExists, Conflict, Create, Document, Json, Missing, Store, Update, Write
@@ -121,8 +122,8 @@ def until_quiet(attempt: Callable[[], Json], path: str) -> Json:
 def list_audit(store: Store, *, target: str | None = None, limit: int = 100, cursor: str | None = None) -> Json:
     """Newest first: `{"data": […], "next_cursor": …}`. `target` such as `projects/acme` (then without cursor)."""
     if target is None:
-        page = store.query("audit", order_by="at", descending=True, limit=limit, cursor=cursor)
-        return {"data": [_render_audit(document) for document in page.documents], "next_cursor": page.next_cursor}
+        return read_page(store, "audit", _render_audit, order_by="at", descending=True, limit=limit, cursor=cursor)
+    check_limit(limit)
     found: list[Document] = []
     after = None
     while True:  # by target alone, for target and time together would need an index of their own

@@ -20,6 +20,7 @@ from gateway.administration.changes import (
     not_found,
     until_quiet,
 )
+from gateway.administration.pages import read_page
 from gateway.administration.refusals import AdminError
 from gateway.administration.times import Clock, current, parse_moment, render_moments
 from gateway.callers.keys import PATTERN, hash_key, new_key
@@ -39,6 +40,7 @@ DEFAULTS: Json = {
 SHOWN = ("project", "name", "user", "groups", "allowed_models", "metadata", "config", "hint", "revoked_at", "rotated_at")
 GRACE_S_MAX = 90 * 86_400
 SECRETS_OF_A_KEY_MAX = 100
+SECRETS_IN_GRACE_MAX = 20
 
 
 class Keys:
@@ -85,8 +87,9 @@ class Keys:
         where: list[tuple[str, Any, Any]] = [("replaced_at", "==", None)]
         if project is not None:
             where.append(("project", "==", project))
-        page = self._store.query("keys", where=where, limit=limit, cursor=cursor)
-        return {"data": [self._render(document.data) for document in page.documents], "next_cursor": page.next_cursor}
+        return read_page(
+            self._store, "keys", lambda document: self._render(document.data), where=where, limit=limit, cursor=cursor
+        )
 
     def update(self, key_id: str, given: Mapping[str, Any], who: Who) -> Json:
         """Changes the fields that are given; AdminError `not_found` or `invalid`."""
@@ -119,8 +122,15 @@ class Keys:
         data = {**replaced.data, "hint": key[-4:], "rotated_at": at, "updated_at": at}
         writes: list[Write] = [Create(_path(key), data)]
         for secret in before:
+            if secret.data["replaced_at"] is not None and self._state(secret.data) == "expired":
+                writes.append(Delete(secret.path))  # else a key that is rotated for years would keep them all
+                continue
             fields = {"valid_until": _earlier(secret.data["valid_until"], ends), "replaced_at": secret.data["replaced_at"] or at}
             writes.append(Update(secret.path, fields, secret.version))
+        if grace_s and len(writes) > SECRETS_IN_GRACE_MAX:
+            raise AdminError(
+                f"key {key_id} has {SECRETS_IN_GRACE_MAX} secrets that still work; rotate it with grace_s 0", "conflict"
+            )
         after = {"hint": data["hint"], "earlier_valid_until": ends}
         try:
             self._commit(writes, "key.rotate", data, {"hint": replaced.data["hint"]}, after, who)

@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.administration import checks
 from gateway.administration.changes import PAGE_DOCUMENTS, SCHEMA_VERSION, TIMEOUT_S, Changes, Entry, Who, until_quiet
+from gateway.administration.pages import read_page
 from gateway.administration.refusals import AdminError
 from gateway.administration.times import Clock, current, render_moments
 from gateway.canonical.store import Delete, Document, Json, Store, Update
@@ -46,8 +47,7 @@ class Projects:
 
     def page(self, *, limit: int = 100, cursor: str | None = None) -> Json:
         """By id: `{"data": […], "next_cursor": …}`."""
-        page = self._store.query("projects", limit=limit, cursor=cursor)
-        return {"data": [render_project(document) for document in page.documents], "next_cursor": page.next_cursor}
+        return read_page(self._store, "projects", render_project, limit=limit, cursor=cursor)
 
     def update(self, project_id: str, given: Mapping[str, Any], who: Who) -> Json:
         """Changes the fields that are given; AdminError `not_found` or `invalid`."""

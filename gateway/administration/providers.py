@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from gateway.administration import checks
 from gateway.administration.changes import SCHEMA_VERSION, Changes, Entry, Who, not_found, until_quiet
+from gateway.administration.pages import read_page
 from gateway.administration.refusals import AdminError, invalid
 from gateway.administration.times import Clock, current, render_moments
 from gateway.canonical.store import Delete, Document, Json, Store, Update
@@ -59,9 +60,9 @@ class Providers:
 
     def page(self, *, limit: int = 100, cursor: str | None = None) -> Json:
         """Those of the environment first, as calls meet them; then by id."""
-        page = self._store.query("providers", limit=limit, cursor=cursor)
+        page = read_page(self._store, "providers", render_provider, limit=limit, cursor=cursor)
         first = [] if cursor else [render_from_environment(provider) for provider in self._from_environment.values()]
-        return {"data": first + [render_provider(document) for document in page.documents], "next_cursor": page.next_cursor}
+        return page | {"data": first + page["data"]}
 
     def update(self, provider_id: str, given: Mapping[str, Any], who: Who) -> Json:
         """Changes the fields that are given; AdminError `not_found` or `invalid`."""

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.administration import checks
+from gateway.administration.pages import check_limit
 from gateway.administration.refusals import AdminError, invalid
 from gateway.administration.times import Clock, parse_moment, render_moments
 from gateway.callers.keys import PATTERN
@@ -92,8 +93,7 @@ def project_ids(store: Store) -> list[str]:
 
 def list_records(store: Store, filters: Filters, *, limit: int = 100, cursor: str | None = None) -> Json:
     """`{"data": […], "next_cursor": …}`, newest first; AdminError `invalid` for a cursor that is none."""
-    if not 1 <= limit <= 1000:
-        raise invalid([f"limit: should lie between 1 and 1000, not {limit}"])
+    check_limit(limit)
     after = _parse_cursor(cursor) if cursor else None
     streams = read_usage(store, filters, page=limit + 1, until_included=after[0] if after else None)
     merged = heapq.merge(*streams, key=_place, reverse=True)

@@ -23,7 +23,7 @@ GROUPS: Mapping[str, Callable[[Json], Any]] = {
 }
 TOKENS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "thinking")
 DEFAULT_SINCE = "30d"
-PAGE_DOCUMENTS = 2_000
+PAGE_DOCUMENTS = 5_000
 ROWS_MAX = 50_000
 
 

@@ -93,7 +93,7 @@ class Run:
             check_content_type(attempt, "text/event-stream")
         headers = route_headers(self._outcome, self._attempt)
         headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        return Reply(200, headers, self._relay(), self.close)
+        return Reply(200, headers, self._relay(), self.close, lambda: self._settled)
 
     def _relay(self) -> Relay:
         try:
@@ -183,10 +183,6 @@ class Run:
         if not self._settled and self._outcome.error_type is None:
             self._outcome.client_gone = True
         self.settle()
-
-    @property
-    def settled(self) -> bool:
-        return self._settled
 
     def settle(self) -> None:
         """Prices what was used, writes the record and its log line. Once."""

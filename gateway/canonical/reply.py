@@ -34,43 +34,55 @@ class Work:
     run: Callable[[], object]
 
 
-Relay = Generator[bytes | Wait | Work, bool, None]
+Step = bytes | Wait | Work
+Relay = Generator[Step, bool | None, None]
 
 
 @dataclass(slots=True)
 class Reply:
     """`body` is whole, or a Relay. `close` must be called when the body is done with, in whatever way; it may block, and
-    may be called again."""
+    may be called again. `done` says that it would find nothing to do."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | Relay = b""
     close: Callable[[], None] = lambda: None
+    done: Callable[[], bool] = lambda: True
 
 
-def drive_blocking(relay: Relay) -> Iterator[bytes]:
-    """The relay's bytes, for a thread of its own (WSGI)."""
-    readable = False
+def next_step(relay: Relay, readable: bool | None) -> Step | None:
+    """The relay's next step; None when it is over. `readable` answers a Wait, and is None otherwise."""
     try:
-        while True:
-            step = relay.send(readable) if readable else next(relay)
-            readable = False
-            while isinstance(step, Work):
-                step = work(relay, step)
-            if isinstance(step, Wait):
-                readable = step.source.wait_readable(step.wait_s)
-            else:
-                yield step
+        return relay.send(readable)
     except StopIteration:
-        return
-    finally:
-        relay.close()
+        return None
 
 
-def work(relay: Relay, step: Work) -> bytes | Wait | Work:
+def do_work(relay: Relay, step: Work) -> Step | None:
     """Does the work, here and now, and takes the relay's next step."""
     try:
         step.run()
     except Exception as error:
-        return relay.throw(error)
-    return next(relay)
+        try:
+            return relay.throw(error)
+        except StopIteration:
+            return None
+    return next_step(relay, None)
+
+
+def drive_blocking(relay: Relay) -> Iterator[bytes]:
+    """The relay's bytes, for a thread of its own (WSGI)."""
+    readable: bool | None = None
+    try:
+        while (step := next_step(relay, readable)) is not None:
+            readable = None
+            while isinstance(step, Work):
+                step = do_work(relay, step)
+            if step is None:
+                return
+            if isinstance(step, Wait):
+                readable = step.source.wait_readable(step.wait_s)
+            else:
+                yield step
+    finally:
+        relay.close()

@@ -94,8 +94,8 @@ class InferenceDoor:
         http = visit.http
         models = None if is_admin(visit.path) else MODELS_PATH.search(visit.path)
         if visit.match is None and models is None:
-            told = f"{http.method[:40]} {visit.path[:200] or '/'}: no such path here; POST /v1/messages, GET /v1/models and GET / exist"
-            raise NotFound(told)
+            there_is = "POST /v1/messages, GET /v1/models and GET / exist"
+            raise NotFound(f"{http.method[:40]} {visit.path[:200] or '/'}: no such path here; {there_is}")
         allow = "GET, HEAD" if models else "POST"
         if http.method not in allow.split(", "):
             told = f"{http.method[:40]} is not offered at {visit.path[:200]}; use {allow.partition(',')[0]}"

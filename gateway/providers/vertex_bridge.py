@@ -135,7 +135,7 @@ def drop_fields(document: JsonObject, fields: Iterable[str]) -> tuple[JsonObject
             dropped.append(field)
         elif (shorter := _without_inner(put.get(outer) or document.raw(outer), inner)) is not None:
             dropped.append(field)
-            if shorter == b"{}":
+            if shorter == b"{}" and outer != "messages":
                 drop.append(outer)
             else:
                 put[outer] = shorter
@@ -176,12 +176,12 @@ def parse_lesson(message: str, sent_betas: tuple[str, ...], sent_body: bytes) ->
     fields = {re.sub(r"\.\d+", "", path) for path in _FIELD_REFUSED.findall(message)}
     document = JsonObject(sent_body)
     fields = {field for field in fields if field not in DROPPABLE_FIELDS or drop_fields(document, (field,))[1]}
-    if not betas and not fields:
-        return None
     fields |= {field for field, prefix in TWINS.items() if any(beta.startswith(prefix) for beta in betas)}
     betas |= {beta for beta in sent_betas for field in fields & TWINS.keys() if beta.startswith(TWINS[field])}
     if "safeguards" in fields and "safeguards" not in document:
         fields.discard("safeguards")
+    if not betas and not fields:
+        return None
     if not fields <= DROPPABLE_FIELDS or ("output_config" in fields and _has_format(document)):
         return None
     return Lesson(frozenset(betas), frozenset(fields))

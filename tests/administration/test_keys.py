@@ -135,6 +135,21 @@ def test_rotation_without_grace_ends_every_earlier_secret(keys: Keys, acme: str,
     identify(callers, third["key"])
 
 
+def test_a_key_can_be_rotated_for_years(keys: Keys, acme: str, ana: Who, callers: Callers, clock: Clock, store: Store) -> None:
+    """Secrets whose grace is over are forgotten; those that still work are few."""
+    made = keys.create({"project": acme}, ana)
+    for _ in range(150):
+        clock.seconds += 86_400
+        latest = keys.rotate(made["id"], 3600, ana)
+    assert identify(callers, latest["key"]).key_id == keys.get(made["id"])["id"]
+    assert len(store.query("keys").documents) <= 3
+    with pytest.raises(AdminError, match="secrets that still work"):
+        for _ in range(25):
+            latest = keys.rotate(made["id"], 3600, ana)
+    assert identify(callers, keys.rotate(made["id"], 0, ana)["key"]).key_id == made["id"]
+    assert refusal(callers, latest["key"]) == "expired_key"
+
+
 def test_a_grace_never_prolongs_a_key(keys: Keys, acme: str, ana: Who, callers: Callers, clock: Clock) -> None:
     """The earlier of the two ends counts, also when the key's own end is moved later."""
     made = keys.create({"project": acme, "expires_at": "1h"}, ana)

@@ -114,6 +114,8 @@ def test_a_project_is_made_shown_changed_and_deleted(line: CommandLine) -> None:
 def test_refusals_exit_1_and_wrong_usage_exits_2(acme: CommandLine) -> None:
     """Scripts tell the two apart; the sentence is on stderr, so that stdout can be piped."""
     assert "projects/acme exists already" in acme.refusal("project", "create", "acme")
+    for listing in (["project", "list"], ["key", "list"], ["provider", "list"], ["audit", "list"], ["usage", "records"]):
+        assert "cursor: " in acme.refusal(*listing, "--cursor", "nonsense")
     wrong = [
         ["nonsense"],
         ["key", "create"],
