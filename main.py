@@ -5,8 +5,6 @@ first request. The framework handles SIGTERM itself: streams get 30 s, which Clo
 streams ended honestly runs `python -m gateway serve`.
 """
 
-import atexit
-
 import flask
 
 from gateway.start import LazyHouse
@@ -16,6 +14,5 @@ house = LazyHouse()
 
 def gateway(request: flask.Request) -> flask.Response:
     running = house.get()
-    atexit.register(running.close)
     with running.app.request_context(request.environ):
         return running.app.full_dispatch_request()

@@ -66,10 +66,17 @@ class Load:
         """Header and body files for the load client, made once per owner of a credential."""
         head = folder / f"{owner}-{'large' if self.large else 'small'}.head"
         body = folder / f"{self.name}.body"
-        head.write_text("".join(f"{line}\n" for line in (*self.headers, *credential)))
+        replace(head, "".join(f"{line}\n" for line in (*self.headers, *credential)).encode())
         if not body.exists():
-            body.write_bytes(self.body())
+            replace(body, self.body())
         return head, body
+
+
+def replace(path: Path, content: bytes) -> None:
+    """In one step: a load client that has just been started may be reading the file."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_bytes(content)
+    fresh.replace(path)
 
 
 def small_message(orders: str) -> dict[str, Any]:

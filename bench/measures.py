@@ -116,7 +116,7 @@ def stream_values(seen: dict[str, Any], cpu: float) -> Values:
         "lag_p99_ms": lag.get("p99"),
         "duration_p50_ms": duration.get("p50"),
         "duration_max_ms": duration.get("max"),
-        "cpu_ms_per_1000_events": cpu * 1e6 / max(1, seen["events"]) if cpu else None,
+        "cpu_ms_per_1000_events": cpu * 1e6 / seen["events"] if cpu and seen["events"] else None,
         "complete": float(seen["finished"]),
     }
 

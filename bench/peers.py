@@ -101,7 +101,7 @@ PEERS = {
     peer.name: peer
     for peer in (
         Peer("litellm", prepare_litellm, 200, "one worker, master key, no database"),
-        Peer("portkey", prepare_portkey, 400, "no keys, no records; as published"),
+        Peer("portkey", prepare_portkey, 400, "no keys, no records; as published, 1.15.2 answers every stream with 500"),
         Peer("claude", prepare_claude, 800, "with Postgres"),
     )
 }

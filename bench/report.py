@@ -86,7 +86,8 @@ def render_ratios(result: dict[str, Any]) -> str:
                 value, direct = seen[mine][metric], seen.get("direct", {}).get(metric) if more_is_better else None
                 ratios = (ratio(value, seen.get(peer, {}).get(metric), more_is_better) for peer in peers)
                 rows.append((title, mine, cell(value), cell(direct), *ratios))
-    return table(("what", "gateway", "value", "direct (the tools' ceiling)", *(f"times better than {peer}" for peer in peers)), rows)
+    heads = ("what", "gateway", "value", "direct (the tools' ceiling)", *(f"times better than {peer}" for peer in peers))
+    return table(heads, rows)
 
 
 def ratio(mine: dict[str, float], theirs: dict[str, float] | None, more_is_better: bool) -> str:

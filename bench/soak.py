@@ -69,7 +69,7 @@ class Soak:
     def admitted(self) -> int:
         """Calls that the gateway took: those it answered, except with its own 401, 413 and 529."""
         own = sum(wave["statuses"].get(status, 0) for wave in self.waves for status in ("401", "413", "529"))
-        return self.total("answered") - own
+        return self.total("answered") - int(own)
 
     @property
     def growth_mb(self) -> float:
@@ -88,11 +88,12 @@ class Soak:
         lowest, highest = self.admitted, self.admitted + self.total("no_answer")
         if not lowest <= self.records <= highest:
             told.append(f"{self.records} records for {lowest} admitted calls ({highest - lowest} more got no answer)")
-        if self.total("answered") < streams_min:
-            told.append(f"only {self.total('answered')} streams, {streams_min} were wanted; give it more minutes")
+        if self.admitted < streams_min:
+            told.append(f"only {self.admitted} streams, {streams_min} were wanted; give it more minutes")
         well = [wave for wave in self.waves if wave["part"] in ("streams", "long streams", "large prompts", "slow to begin")]
         if broken := sum(sum(wave["errors"].values()) for wave in well):
-            told.append(f"{broken} streams failed that nobody had disturbed")
+            statuses = sorted({status for wave in well for status in wave["statuses"]} - {"200"})
+            told.append(f"{broken} streams failed that nobody had disturbed; statuses beside 200: {', '.join(statuses) or 'none'}")
         return told
 
 
@@ -127,7 +128,7 @@ def one_wave(seconds: float, target: Target, site: Site, seen: Soak) -> None:
                 client.wait()
     pids = target.pids
     seen.memory.append({"rss_mb": round(rss_mb(pids), 1), "pss_mb": round(pss_mb(pids), 1)})
-    print(f"  {seen.total('answered'):,} streams, {seen.memory[-1]['rss_mb']:.0f} MB", file=sys.stderr, flush=True)
+    print(f"  {seen.admitted:,} streams, {seen.memory[-1]['rss_mb']:.0f} MB", file=sys.stderr, flush=True)
 
 
 def start_part(part: Part, seconds: float, target: Target, site: Site) -> "subprocess.Popen[bytes]":
@@ -168,7 +169,7 @@ def result_of(minutes: float, seen: Soak, streams_min: int) -> dict[str, Any]:
 def render_soak(result: dict[str, Any]) -> str:
     memory: Sequence[dict[str, float]] = result["memory"]
     lines = [
-        f"{result['answered']:,} streams in {result['minutes']:g} minutes with {result['events']:,} events; "
+        f"{result['admitted']:,} streams in {result['minutes']:g} minutes with {result['events']:,} events; "
         f"{result['aborted']:,} of their clients hung up",
         f"records: {result['records']:,} for {result['admitted']:,} admitted calls",
         f"RSS: {memory[0]['rss_mb']:.0f} MB after the first wave, {memory[-1]['rss_mb']:.0f} MB at the end, "

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bench.loads import Load
 from bench.native import Tools
@@ -179,17 +181,15 @@ def service_account(folder: Path) -> Path:
     """A key file with a fresh RSA key: tokens are signed and fetched as in production."""
     path = folder / "service-account.json"
     if not path.exists():
-        openssl = shutil.which("openssl")
-        path.write_text(json.dumps(account_document(new_private_key(openssl))))
-        path.chmod(0o600)
+        path.touch(0o600)
+        path.write_text(json.dumps(account_document(new_private_key())))
     return path
 
 
-def new_private_key(openssl: str | None) -> str:
-    if openssl is None:
-        raise RuntimeError("the bench makes a throwaway key with openssl, which is missing; install it")
-    command = [openssl, "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+def new_private_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    unsealed = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, unsealed).decode()
 
 
 def account_document(private_key: str) -> dict[str, str]:

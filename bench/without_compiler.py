@@ -25,6 +25,7 @@ PLAIN = {**MESSAGE, "content": [{"type": "text", "text": "And so on. " * 98}], "
 TOKEN = {"access_token": "ya29.bench", "expires_in": 3599, "token_type": "Bearer"}
 REFUSAL = {"type": "error", "error": {"type": "api_error", "message": "refused, as the prompt asked"}}
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nrequest-id: req_bench\r\ntransfer-encoding: chunked\r\n\r\n"
+SAMPLES = ("latency_ms", "first_byte_ms", "event_lag_ms", "duration_ms")
 SLOW_S = 0.3
 LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -76,7 +77,7 @@ class Upstream:
         return await self.stream(events, interval_s, fault, writer)
 
     async def stream(self, events: int, interval_s: float, fault: str, writer: asyncio.StreamWriter) -> bool:
-        start = {**MESSAGE, "content": [], "stop_reason": None, "usage": {**USAGE, "output_tokens": 1}}
+        start: dict[str, Any] = {**MESSAGE, "content": [], "stop_reason": None, "usage": {**USAGE, "output_tokens": 1}}
         block = {"index": 0, "content_block": {"type": "text", "text": ""}}
         writer.write(STREAM_HEAD + event("message_start", message=start) + event("content_block_start", **block))
         began = time.monotonic()
@@ -154,7 +155,9 @@ class Load:
         self.request = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n{head}\r\n".encode() + body
         self.began = time.monotonic()
         connections = [asyncio.create_task(self.connection(number)) for number in range(int(self.number("connections", 1)))]
-        _, unfinished = await asyncio.wait(connections, timeout=self.time_limit_s())
+        ended, unfinished = await asyncio.wait(connections, timeout=self.time_limit_s())
+        for task in ended:
+            task.result()
         for task in unfinished:
             task.cancel()
         return self.report(len(unfinished) if self.mode == "stream" else 0)
@@ -207,7 +210,7 @@ class Load:
         length = re.search(r"\r\ncontent-length: *(\d+)", head)
         text, stamps, first = b"", 0, None
         while True:
-            size = int(length[1]) if length else int(await reader.readline() or b"", 16)
+            size = int(length[1]) if length else int(await reader.readuntil(b"\n"), 16)
             piece = await reader.readexactly(size)
             if first is None:
                 first = time.monotonic()
@@ -215,7 +218,7 @@ class Load:
             self.counts["bytes"] += size
             if length:
                 return True, False
-            await reader.readline()
+            await reader.readuntil(b"\n")
             now = time.monotonic_ns()
             for stamp in STAMP.findall(piece):
                 stamps += 1
@@ -251,7 +254,7 @@ class Load:
             "seconds": wall_s,
             "per_second": self.counts["finished"] / max(0.001, self.number("seconds") if self.mode == "json" else wall_s),
             "events_per_second": self.counts["events"] / max(0.001, wall_s),
-            **{name: percentiles(self.samples.get(name)) for name in ("latency_ms", "first_byte_ms", "event_lag_ms", "duration_ms")},
+            **{name: percentiles(self.samples.get(name)) for name in SAMPLES},
             "errors": {**{kind: self.errors[kind] for kind in kinds}, "unfinished": unfinished},
             "statuses": dict(self.statuses),
         }

@@ -52,7 +52,7 @@ def serve(host: str, port: int, sandbox: bool) -> None:
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port") from error
     click.echo(render_banner(FirstSteps(url, settings.store, settings.sandbox, demo_key(settings))))
-    run(settings, listening)
+    run(listening)
 
 
 def settings_to_serve(environment: Mapping[str, str], host: str, sandbox: bool) -> Settings:

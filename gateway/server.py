@@ -11,26 +11,26 @@ from types import FrameType
 
 import uvicorn
 
+from gateway.app import House
 from gateway.asgi import AsgiGateway
-from gateway.settings import Settings
-from gateway.start import Running, run_house
+from gateway.start import run_house
 
 THREADS_FOR_PROBES = 16
 BACKLOG = 2048
+KEEP_ALIVE_S = 75  # above the minute that front ends keep a silent connection, so that they end it and not we
 
 
 class Server(uvicorn.Server):
     """Draining begins with the signal: the server alone would only wait for its streams."""
 
-    def __init__(self, config: uvicorn.Config, running: Running, drain_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, house: House) -> None:
         super().__init__(config)
-        self._running = running
-        self._drain_s = drain_s
+        self._house = house
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self.should_exit:
-            drain = self._running.house.answering.drain
-            threading.Thread(target=drain, args=(self._drain_s,), name="drain", daemon=True).start()
+            drain_s = self._house.settings.drain_s
+            threading.Thread(target=self._house.answering.drain, args=(drain_s,), name="drain", daemon=True).start()
         super().handle_exit(sig, frame)
 
 
@@ -40,28 +40,32 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
-def run(settings: Settings, listening: socket.socket) -> None:
-    """Serves until SIGTERM or SIGINT."""
-    running = run_house(os.environ)
+def make_config(house: House) -> uvicorn.Config:
+    settings = house.settings
     app = AsgiGateway(
-        running.house.door,
+        house.door,
         threads=settings.max_open_calls + THREADS_FOR_PROBES,
         total_timeout_s=settings.total_timeout_s,
     )
-    config = uvicorn.Config(
+    return uvicorn.Config(
         app,
         http="httptools",
         loop="uvloop",
         ws="none",
         lifespan="off",
         access_log=False,
-        log_level="critical",
+        log_level="critical",  # it reports broken streams as errors of ours; the records tell of them
         server_header=False,
-        timeout_keep_alive=75,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_s) + 1,
         backlog=BACKLOG,
     )
+
+
+def run(listening: socket.socket) -> None:
+    """Serves until SIGTERM or SIGINT, with the settings of the environment."""
+    running = run_house(os.environ)
     try:
-        Server(config, running, settings.drain_s).run(sockets=[listening])
+        Server(make_config(running.house), running.house).run(sockets=[listening])
     finally:
         running.close()

@@ -6,7 +6,7 @@ generated from here (`python -m gateway settings --format markdown`).
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -124,7 +124,7 @@ class Settings:
     """The values, typed. Field names are the variables' without `GATEWAY_`, in lower case."""
 
     store: str
-    admin_key: str | None
+    admin_key: str | None = field(repr=False)
     public_url: str | None
     google_token_uri: str
     secret_manager_url: str | None
@@ -147,7 +147,7 @@ class Settings:
     price_multiplier: float
     count_tokens_locations: str
     sandbox: bool
-    vertex_service_account_json: str | None
+    vertex_service_account_json: str | None = field(repr=False)
     vertex_project_id: str | None
     vertex_region: str
     vertex_base_url: str | None

@@ -1,5 +1,6 @@
 """From an environment to a running house, and what a newcomer is shown: used by every way of starting the gateway."""
 
+import atexit
 import os
 import sys
 import threading
@@ -70,7 +71,8 @@ def state_folder(settings: Settings) -> Path:
 
 
 class LazyHouse:
-    """The house of a worker process that forks at a time of its own choosing: built at the first request."""
+    """The house of a worker process that forks at a time of its own choosing: built at the first request, closed when
+    the process ends."""
 
     def __init__(self) -> None:
         self._running: Running | None = None
@@ -82,4 +84,5 @@ class LazyHouse:
             with self._lock:
                 if self._running is None or self._pid != os.getpid():
                     self._running, self._pid = run_house(os.environ), os.getpid()
+                    atexit.register(self._running.close)
         return self._running

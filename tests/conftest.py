@@ -14,7 +14,7 @@ GUARDED = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.geth
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write what is sent now as what is expected; then read the diff")
+    parser.addoption("--update-golden", action="store_true", help="expect what is sent now; then read the diff")
 
 
 @pytest.fixture(scope="session")

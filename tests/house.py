@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import uvicorn
 from werkzeug.serving import WSGIRequestHandler, make_server
 from wire import Stream, eventually, open_stream
 
@@ -18,6 +19,7 @@ from gateway.callers.keys import hash_key, new_key
 from gateway.canonical.store import Json, Put, Store
 from gateway.records.log import LineLog
 from gateway.sandbox import Sandbox
+from gateway.server import listen, make_config
 from gateway.settings import read
 from gateway.wsgi import make_flask
 
@@ -92,11 +94,41 @@ def key_writes(key: str, *, project: str = "demo", project_fields: Json | None =
     ]
 
 
+def serve_wsgi(house: House, stack: contextlib.ExitStack, errors: list[str]) -> str:
+    server = make_server("127.0.0.1", 0, make_flask(house), threaded=True, request_handler=_Handler)
+    server.log = lambda type, message, *args: errors.append(message)  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    stack.callback(house.close)
+    stack.callback(server.server_close)
+    stack.callback(server.shutdown)
+    return f"http://127.0.0.1:{server.server_port}"
+
+
+def serve_asgi(house: House, stack: contextlib.ExitStack, errors: list[str]) -> str:
+    listening = listen("127.0.0.1", 0)
+    server = uvicorn.Server(make_config(house))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        server.should_exit = server.force_exit = True
+        thread.join(10)
+
+    stack.callback(house.close)
+    stack.callback(stop)
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+SERVERS = {"asgi": serve_asgi, "wsgi": serve_wsgi}
+
+
 @contextlib.contextmanager
 def served(
-    folder: Path, *, store_url: str = "", store: Store | None = None, sandbox: Sandbox | None = None, **environment: str
+    folder: Path, *, store_url: str = "", store: Store | None = None, sandbox: Sandbox | None = None, server: str = "asgi", **environment: str
 ) -> Iterator[Served]:
-    """Starts and stops everything. Keywords are settings, such as GATEWAY_PING_INTERVAL_S="0.2"; `store` is used in
+    """Starts and stops everything. `server` is how it is served: "asgi" as `python -m gateway serve` does, or "wsgi" as
+    Cloud Run functions does. Keywords are settings, such as GATEWAY_PING_INTERVAL_S="0.2"; `store` is used in
     place of the one that `store_url` or the settings name."""
     with contextlib.ExitStack() as stack:
         google = sandbox or stack.enter_context(Sandbox(key_path=folder / "sandbox-key.json"))
@@ -113,12 +145,6 @@ def served(
         house = build_house(settings, store=store, lines=LineLog(lines))
         key = new_key()
         house.store.commit(key_writes(key))
-        server = make_server("127.0.0.1", 0, make_flask(house), threaded=True, request_handler=_Handler)
         server_errors: list[str] = []
-        server.log = lambda type, message, *args: server_errors.append(message)  # type: ignore[method-assign]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        stack.callback(house.close)
-        stack.callback(server.server_close)
-        stack.callback(server.shutdown)
-        yield Served(house, google, f"http://127.0.0.1:{server.server_port}", key, lines, server_errors)
+        url = SERVERS[server](house, stack, server_errors)
+        yield Served(house, google, url, key, lines, server_errors)

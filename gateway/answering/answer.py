@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from gateway.answering.run import Run, route_headers
 from gateway.answering.steps import drive, read_document
 from gateway.canonical.call import Call, Plan
-from gateway.canonical.errors import GatewayError, InternalError, Overloaded, Unavailable, UpstreamRefused
+from gateway.canonical.errors import GatewayError, InternalError, Overloaded, Unavailable
 from gateway.canonical.reply import Reply
 from gateway.canonical.store import Json
 from gateway.dialects import DIALECTS
 from gateway.providers.send import Sender
 from gateway.records.document import Outcome, render_document
 from gateway.records.writer import RecordWriter
-from gateway.routing.attempts import NEXT_COUNTING_STATUSES, Attempts
+from gateway.routing.attempts import Attempts, offers_no_counting
 from gateway.spending.budgets import Reserve
 from gateway.spending.prices import PriceBook
 
@@ -50,8 +50,10 @@ class Answering:
         try:
             return run.stream() if call.request.stream else run.plain()
         except GatewayError as error:
-            run.fail(error)
+            told = run.fail(error)
             run.close()
+            if told is not error:
+                raise told from error
             raise
         except BaseException as error:
             run.fail(InternalError("the gateway failed", reason=repr(error)))
@@ -92,7 +94,7 @@ class Answering:
             run.interrupt()
         self._wait_until_quiet(until)
         for run in list(self._open):
-            run.settle()
+            run.abandon()
         self.records.flush(max(1.0, until - self.clock()))
 
     def _wait_until_quiet(self, until: float) -> None:
@@ -115,8 +117,3 @@ class Answering:
         outcome.latency_ms = round((self.clock() - call.started) * 1000)
         self.log_line(call, {**render_document(call, outcome, self.retention_days), "operation": "count_tokens"})
         return Reply(200, {**headers, "content-type": "application/json"}, body)
-
-
-def offers_no_counting(error: GatewayError) -> bool:
-    """The provider has no token counting for this model anywhere allowed, as opposed to a fault in the request."""
-    return error.status in NEXT_COUNTING_STATUSES and not (isinstance(error, UpstreamRefused) and error.wire)

@@ -36,7 +36,6 @@ class House(Protocol):
     prices: PriceBook
     records: RecordWriter
     retention_days: int
-    draining: bool
 
     def log_line(self, call: Call, document: Json) -> None: ...
 
@@ -58,6 +57,7 @@ class Run:
         self._attempt: Attempt | None = None
         self._meter: Meter | None = None
         self._outcome = Outcome(status=200, target=plan.targets[0])
+        self._interrupted = False
         self._settled = False
         self._lock = threading.Lock()
 
@@ -100,9 +100,9 @@ class Run:
             yield from self._head()
             yield from self._chunks()
         except GatewayError as error:  # nothing of the provider's has passed: the stream can end properly
-            self.fail(error)
+            told = self.fail(error)
             yield Work(self.settle)
-            yield self._dialect.render_stream_error(error, self._call.id)
+            yield self._dialect.render_stream_error(told, self._call.id)
         except (GeneratorExit, StreamBroken):
             raise
         except Exception as error:
@@ -137,42 +137,57 @@ class Run:
                     continue
                 self._first_word()
                 meter.watch(chunk)
-                if watch.ended and not self._settled:
+                if (watch.ended or watch.error_kind) and not self._settled:
                     self._outcome.answered_model = watch.answered_model
+                    self._outcome.error_type = watch.error_kind
                     yield Work(self.settle)
                 yield chunk
             if not watch.ended and watch.error_kind is None:
                 raise StreamBroken("the provider ended its stream before the end")
-            self._outcome.error_type = watch.error_kind
-            yield Work(self.settle)
         except (StreamBroken, GatewayError) as error:
             yield from self._break(error, watch.at_boundary)
         finally:
             self._outcome.answered_model = watch.answered_model
 
     def _break(self, error: StreamBroken | GatewayError, at_boundary: bool) -> Relay:
-        """The provider's stream broke: the client is told so, and its connection is cut, never ended cleanly."""
-        told = error if isinstance(error, GatewayError) else UpstreamFailed(f"{error}; try again")
-        if self._house.draining:
-            told = Unavailable("this instance of the gateway is shutting down; try again")
-        self.fail(told)
+        """The provider's stream broke: the client is told so, and its connection is cut, never ended cleanly.
+
+        Told as `overloaded_error`: Claude Code then streams again at once, and asks unstreamed with its full `max_tokens`
+        after any other kind (2.1.329, measured 2026-11-21).
+        """
+        if isinstance(error, StreamBroken):
+            error = UpstreamFailed(f"{error}; try again", kind="overloaded_error")
+        told = self.fail(error)
         yield Work(self.settle)
         if at_boundary:
             yield self._dialect.render_stream_error(told, self._call.id)
         raise StreamBroken(str(error)) from error
 
-    def fail(self, error: GatewayError) -> None:
-        """The call ends with this error: recorded, and told with the way it went."""
+    def fail(self, error: GatewayError) -> GatewayError:
+        """The call ends with an error: recorded, and told with the way it went. Returns the one to tell: a call that was
+        cut off by us is no fault of the provider's."""
+        if self._interrupted:
+            error = Unavailable("this instance of the gateway is shutting down; try again", retry_after_s=1)
         error.route = route_headers(self._outcome, self._attempt)
         error.recorded = True
         self._outcome.status = error.status
         self._outcome.error_type = error.kind
         self._outcome.reason = error.reason
+        return error
 
     def interrupt(self) -> None:
-        """Cuts the provider's answer off, from another thread."""
+        """Cuts the provider's answer off, or the wait for it, from another thread."""
+        self._interrupted = True
         if self._attempt is not None:
             self._attempt.exchange.interrupt()
+        else:
+            self._house.sender.interrupt(self._call.id)
+
+    def abandon(self) -> None:
+        """Records a call whose own thread will not get to it any more."""
+        if not self._settled:
+            self.fail(UpstreamFailed("the call was cut off"))
+            self.settle()
 
     def close(self) -> None:
         """Gives everything back; may be called again. What is not settled by now lost its client."""
@@ -214,6 +229,8 @@ class Run:
 
     def _take(self, attempt: Attempt) -> Attempt:
         self._attempt = attempt
+        if self._interrupted:
+            attempt.exchange.interrupt()
         self._outcome.target = attempt.target
         self._outcome.dropped = attempt.dropped
         self._outcome.upstream_request_id = attempt.upstream_request_id

@@ -33,7 +33,7 @@ NAME = "vertex"
 _MODELS = r"(?:^|/)projects/[^/]+/locations/[^/]+/publishers/anthropic/models/"
 PATHS: Sequence[tuple[re.Pattern[str], Operation]] = (
     (re.compile(_MODELS + r"count-tokens:rawPredict$"), "count_tokens"),
-    (re.compile(_MODELS + r"(?P<model>[^/]+):(?P<verb>rawPredict|streamRawPredict)$"), "generate"),
+    (re.compile(_MODELS + r"(?P<model>.+):(?P<verb>rawPredict|streamRawPredict)$"), "generate"),
 )
 
 

@@ -10,7 +10,7 @@ returns an Attempt. It raises GatewayError.
 import re
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.canonical.call import AttemptRecord, Call, Target
@@ -71,6 +71,12 @@ class Sender:
     total_s: float
     wait_s: float
     clock: Callable[[], float] = time.monotonic
+    _unanswered: dict[str, Exchange] = field(default_factory=dict)  # by call
+
+    def interrupt(self, call_id: str) -> None:
+        """Ends a call's wait for an answer to begin, from another thread."""
+        if exchange := self._unanswered.get(call_id):
+            exchange.interrupt()
 
     def send(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Silence:
         """Asks `target`; every request made is added to `tries`."""
@@ -103,7 +109,7 @@ class Sender:
         started = self.clock()
         status = 0
         try:
-            exchange = self._open(call, target, wire, outgoing, token)
+            exchange = self._unanswered[call.id] = self._open(call, target, wire, outgoing, token)
             try:
                 while (head := exchange.head(self.wait_s)) is None:
                     yield
@@ -115,6 +121,7 @@ class Sender:
             status = error.status
             raise
         finally:
+            self._unanswered.pop(call.id, None)
             ms = round((self.clock() - started) * 1000)
             tries.append(AttemptRecord(target.provider.id, target.location, status, ms))
         return Attempt(target, head, exchange, outgoing.dropped)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.canonical.call import AttemptRecord, Call, Plan, Target
-from gateway.canonical.errors import GatewayError
+from gateway.canonical.errors import GatewayError, UpstreamRefused
 from gateway.providers.send import Attempt
 
-NEXT_COUNTING_STATUSES = (400, 404, 501)
+NO_COUNTING_STATUSES = (400, 404, 501)
 
 
 class Send(Protocol):
@@ -37,7 +37,7 @@ class Attempts:
                 return attempt
             except GatewayError as error:
                 first = first or error
-                if not counting or error.status not in NEXT_COUNTING_STATUSES:
+                if not counting or not offers_no_counting(error):
                     raise
         assert first is not None, "a plan has at least one target"
         raise first
@@ -46,6 +46,12 @@ class Attempts:
         """The location that counted last time first."""
         last = self._counts_at.get(_place(plan.targets[0]))
         return sorted(plan.targets, key=lambda target: target != last)
+
+
+def offers_no_counting(error: GatewayError) -> bool:
+    """The location has no token counting for this model, as opposed to a fault in the request: that is told in the
+    caller's own wire format by whoever does count."""
+    return error.status in NO_COUNTING_STATUSES and not (isinstance(error, UpstreamRefused) and error.wire)
 
 
 def _place(target: Target) -> tuple[str, str, str]:

@@ -1,6 +1,7 @@
 """Which `anthropic-beta` values Vertex AI takes, and which fields need one (measured and documented, 2026-11-20)."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from gateway.sandbox.errors import Refusal, invalid
 
@@ -44,8 +45,10 @@ def parse_header(headers: Mapping[str, str]) -> frozenset[str]:
     return frozenset(word for part in headers.get("anthropic-beta", "").split(",") if (word := part.strip()))
 
 
-def check(from_header: Iterable[str], from_body: Iterable[str], taken: Iterable[str]) -> None:
+def check(from_header: Iterable[str], from_body: Any, taken: Iterable[str]) -> None:
     """Every value that is not taken is named in one 400."""
+    if not isinstance(from_body, list | tuple) or not all(isinstance(beta, str) for beta in from_body):
+        raise invalid("anthropic_beta: Input should be a valid list of strings")
     known = set(taken)
     bad = sorted(set(from_header) - known | {beta for beta in from_body if beta not in known or beta in HEADER_ONLY})
     if bad:

@@ -127,7 +127,9 @@ def test_new_keys_are_keys_and_never_the_same() -> None:
 def test_a_caller_is_key_and_project_joined(callers: Callers, shelf: Shelf) -> None:
     """The key's own labels win over its project's."""
     project = {"providers": ["vertex"], "metadata": {"team": "all", "cost": "1"}, "allowed_models": [], "budget_message": "ask"}
-    shelf.add(KEY, "acme", project_fields=project, user="ana@x.test", groups=["eng"], metadata={"team": "core"}, allowed_models=["a*"])
+    shelf.add(
+        KEY, "acme", project_fields=project, user="ana@x.test", groups=["eng"], metadata={"team": "core"}, allowed_models=["a*"]
+    )
     caller = ask(callers, KEY)
     assert (caller.project, caller.user, caller.groups) == ("acme", "ana@x.test", ("eng",))
     assert caller.metadata == {"team": "core", "cost": "1"}
@@ -308,7 +310,13 @@ def test_many_wrong_keys_do_not_fill_the_memory(callers: Callers, monkeypatch: p
 def test_a_document_with_little_in_it_is_enough() -> None:
     """Fields that were never set mean no restriction."""
     caller = parse_known_key({"id": "key_1", "project": "p"}, {"id": "p"}).caller
-    assert (caller.providers, caller.key_models, caller.project_models, caller.groups, caller.user) == (None, None, None, (), None)
+    assert (caller.providers, caller.key_models, caller.project_models, caller.groups, caller.user) == (
+        None,
+        None,
+        None,
+        (),
+        None,
+    )
 
 
 # -- what they may use -------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def texts(draw: st.DrawFn, depth: int = 2) -> str:
         return draw(SCALARS)
     if kind == "string":
         return json.dumps(draw(st.text(max_size=10)), ensure_ascii=draw(st.booleans()))
-    inner = draw(st.lists(texts(depth - 1), max_size=3))  # type: ignore[call-arg]
+    inner = draw(st.lists(texts(depth - 1), max_size=3))
     space = draw(SPACES)
     if kind == "array":
         return "[" + space + f"{space},{space}".join(inner) + space + "]"
@@ -210,7 +210,9 @@ def test_a_missing_member_has_its_default() -> None:
         (b'{"a":1,"b":2}', (), {"b": b"9"}, b'{"a":1,"b":9}'),
     ],
 )
-def test_edits_look_as_a_person_would_write_them(body: bytes, drop: tuple[str, ...], put: dict[str, bytes], edited: bytes) -> None:
+def test_edits_look_as_a_person_would_write_them(
+    body: bytes, drop: tuple[str, ...], put: dict[str, bytes], edited: bytes
+) -> None:
     """In place where a member exists, at the front where it does not, with the separators that were there."""
     assert JsonObject(body).edited(drop=drop, put=put) == edited
 

@@ -1,5 +1,6 @@
 """Reading an Anthropic stream as it passes, in any cutting, without changing or holding it."""
 
+import itertools
 import json
 import time
 import tracemalloc
@@ -31,7 +32,7 @@ STREAMS = {"whole": WHOLE, "cut": CUT, "broken": BROKEN, "pings": PING * 3 + WHO
 def watched(stream: bytes, cuts: list[int]) -> AnthropicStreamWatch:
     watch = AnthropicStreamWatch()
     places = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         watch.feed(stream[start:end])
     return watch
 
@@ -199,10 +200,16 @@ def test_watching_is_cheap() -> None:
         ({"cache_creation_input_tokens": 9, "cache_creation": None}, Tokens(cache_write_5m=9)),
         ({"cache_creation_input_tokens": 9, "cache_creation": {"ephemeral_1h_input_tokens": 9}}, Tokens(cache_write_1h=9)),
         (
-            {"cache_creation_input_tokens": 9, "cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 5}},
+            {
+                "cache_creation_input_tokens": 9,
+                "cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 5},
+            },
             Tokens(cache_write_5m=4, cache_write_1h=5),
         ),
-        ({"cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 5}}, Tokens(cache_write_5m=4, cache_write_1h=5)),
+        (
+            {"cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 5}},
+            Tokens(cache_write_5m=4, cache_write_1h=5),
+        ),
         ({"input_tokens": True, "output_tokens": 1.5}, Tokens()),
         ({}, Tokens()),
     ],
@@ -247,7 +254,9 @@ def test_what_is_no_message_has_no_usage(body: bytes) -> None:
 
 def test_a_plain_answer_says_its_usage_and_model() -> None:
     """The same figures as a stream's."""
-    body = json.dumps({"type": "message", "model": "claude-sonnet-4-6", "usage": {"input_tokens": 3, "output_tokens": 4}}).encode()
+    body = json.dumps(
+        {"type": "message", "model": "claude-sonnet-4-6", "usage": {"input_tokens": 3, "output_tokens": 4}}
+    ).encode()
     assert parse_message_usage(body) == (Usage(tokens=Tokens(input=3, output=4)), "claude-sonnet-4-6")
 
 

@@ -19,11 +19,12 @@ def key_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return path
 
 
-@pytest.fixture(scope="session")
-def door_gateway(tmp_path_factory: pytest.TempPathFactory, key_path: Path) -> Iterator[Served]:
+@pytest.fixture(scope="session", params=["asgi", "wsgi"])
+def door_gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_path: Path) -> Iterator[Served]:
+    """Served both ways: as `python -m gateway serve` does, and as Cloud Run functions does."""
+    timing = {"GATEWAY_PING_INTERVAL_S": "0.2", "GATEWAY_FIRST_BYTE_TIMEOUT_S": "1.5"}
     with Sandbox(key_path=key_path) as sandbox:
-        folder = tmp_path_factory.mktemp("gateway")
-        with served(folder, sandbox=sandbox, GATEWAY_PING_INTERVAL_S="0.2", GATEWAY_FIRST_BYTE_TIMEOUT_S="1.5") as gateway:
+        with served(tmp_path_factory.mktemp("gateway"), sandbox=sandbox, server=request.param, **timing) as gateway:
             yield gateway
 
 

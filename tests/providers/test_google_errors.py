@@ -18,7 +18,9 @@ PROJECT = "acme-prod-42"
 def google(status: int, name: str, message: str, reason: str = "") -> bytes:
     error: dict[str, Any] = {"code": status, "message": message, "status": name}
     if reason:
-        error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "metadata": {"consumer": PROJECT}}]
+        error["details"] = [
+            {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "metadata": {"consumer": PROJECT}}
+        ]
     return json.dumps({"error": error}).encode()
 
 
@@ -70,7 +72,9 @@ def test_a_refused_credential_is_the_operators_affair(status: int, reason: str) 
     assert reason in error.reason and str(status) in error.reason
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>502 Bad Gateway</html>", b"[]", b"[7]", b"null", b'{"error":"x"}', b"\xff", b"[" * 5000])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>502 Bad Gateway</html>", b"[]", b"[7]", b"null", b'{"error":"x"}', b"\xff", b"[" * 5000]
+)
 @pytest.mark.parametrize("status", [400, 404, 429, 500, 502, 503])
 def test_a_body_that_is_no_envelope_is_still_an_error(status: int, body: bytes) -> None:
     """Front ends answer with pages; none of it is shown."""
@@ -118,13 +122,17 @@ def test_project_ids_and_numbers_are_scrubbed(text: str) -> None:
     assert found.startswith("Denied: ") and found.endswith("(try again)")
 
 
-@pytest.mark.parametrize("text", ["project other-project-7 lacks", "projects/other-project-7", "x@other-project-7.iam.gserviceaccount.com"])
+@pytest.mark.parametrize(
+    "text", ["project other-project-7 lacks", "projects/other-project-7", "x@other-project-7.iam.gserviceaccount.com"]
+)
 def test_other_projects_are_scrubbed_too(text: str) -> None:
     """A quota project is the operator's as well."""
     assert "other-project-7" not in scrub(text, PROJECT)
 
 
-@pytest.mark.parametrize("text", ["your project does not have access", "ask the project owner", "Max 5 projects are allowed", "a projection"])
+@pytest.mark.parametrize(
+    "text", ["your project does not have access", "ask the project owner", "Max 5 projects are allowed", "a projection"]
+)
 def test_plain_words_are_left_as_they_are(text: str) -> None:
     """A sentence about projects in general names none."""
     assert scrub(text, PROJECT) == text
@@ -145,7 +153,13 @@ def anthropic(kind: str, message: str) -> bytes:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, "invalid_request_error"), (404, "not_found_error"), (429, "rate_limit_error"), (500, "api_error"), (529, "overloaded_error")],
+    [
+        (400, "invalid_request_error"),
+        (404, "not_found_error"),
+        (429, "rate_limit_error"),
+        (500, "api_error"),
+        (529, "overloaded_error"),
+    ],
 )
 def test_anthropics_own_envelope_passes_byte_for_byte(status: int, kind: str) -> None:
     """Clients repair themselves by its wording."""
@@ -166,7 +180,10 @@ def test_a_refused_credential_in_anthropics_words_is_the_operators_too(status: i
 def test_too_long_is_said_in_the_words_that_clients_compact_at() -> None:
     """Whoever says it."""
     error = told(413, anthropic("request_too_large", "Request exceeds the maximum size"))
-    assert json.loads(DIALECTS["vertex"].render_error(error, "r"))["error"] == {"type": "request_too_large", "message": "Input is too long."}
+    assert json.loads(DIALECTS["vertex"].render_error(error, "r"))["error"] == {
+        "type": "request_too_large",
+        "message": "Input is too long.",
+    }
 
 
 def test_googles_words_through_the_provider_name_no_project() -> None:

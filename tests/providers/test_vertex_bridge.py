@@ -18,7 +18,13 @@ def extra(*fields: str) -> str:
     return "; ".join(f"{field}: Extra inputs are not permitted" for field in fields)
 
 
-BETAS = ("claude-code-20250219", "effort-2025-11-24", "context-management-2025-06-27", "per-turn-control-2026-07-01", "web-search-2025-03-05")
+BETAS = (
+    "claude-code-20250219",
+    "effort-2025-11-24",
+    "context-management-2025-06-27",
+    "per-turn-control-2026-07-01",
+    "web-search-2025-03-05",
+)
 BODY = {
     "messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b", "output_config": {"effort": "low"}}],
     "output_config": {"effort": "high"},
@@ -137,7 +143,9 @@ def test_a_clients_betas_are_split_and_said_once() -> None:
 def test_a_lesson_is_kept_in_both_dialects(by_table: bool) -> None:
     """The table is for Messages clients, what was learned is for all; both are named."""
     lesson = Lesson(frozenset({"web-search-2025-03-05"}), frozenset({"metadata"}))
-    found = bridge(("web-search-2025-03-05", "claude-code-20250219"), JsonObject(SENT), by_table=by_table, counting=False, lesson=lesson)
+    found = bridge(
+        ("web-search-2025-03-05", "claude-code-20250219"), JsonObject(SENT), by_table=by_table, counting=False, lesson=lesson
+    )
     assert "claude-code-20250219" in found.betas and "web-search-2025-03-05" not in found.betas
     assert {"anthropic-beta:web-search-2025-03-05", "metadata"} <= set(found.dropped)
     assert "metadata" not in found.document

@@ -74,7 +74,7 @@ def test_calls_that_end_together_share_commits(ledger: Ledger) -> None:
     writer = make(ledger)
     ledger.gate = threading.Event()
     done: list[bool] = []
-    threads = [threading.Thread(target=lambda n=n: done.append(writer.write(record(n), wait_s=5))) for n in range(100)]  # type: ignore[misc]
+    threads = [threading.Thread(target=lambda n=n: done.append(writer.write(record(n), wait_s=5))) for n in range(100)]
     for thread in threads:
         thread.start()
     while writer.waiting < 100:

@@ -50,7 +50,11 @@ def test_a_usage_document_says_who_what_where_and_how_much() -> None:
         "input": 110, "output": 31, "cache_read": 5, "cache_write_5m": 4, "cache_write_1h": 3, "thinking": 2,
     }  # fmt: skip
     assert document["attempts"][0] == {"provider": "vertex", "location": "global", "status": 400, "ms": 12}
-    assert (document["asked_model"], document["model"], document["completeness"]) == ("claude-opus-5-5[1m]", "claude-opus-5-5", "partial")
+    assert (document["asked_model"], document["model"], document["completeness"]) == (
+        "claude-opus-5-5[1m]",
+        "claude-opus-5-5",
+        "partial",
+    )
     assert document["ms_per_output_token"] == round(800 / 31, 2)
     assert document["allowance_ids"] == ["i-1"]
     assert document["schema_version"] == 1

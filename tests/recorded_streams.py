@@ -20,7 +20,14 @@ START_USAGE = {
 
 
 def message_start(usage: dict[str, Any] | None = None, model: str = "claude-opus-5-5") -> bytes:
-    message = {"id": "msg_vrtx_01", "type": "message", "role": "assistant", "model": model, "content": [], "stop_reason": None}
+    message: dict[str, Any] = {
+        "id": "msg_vrtx_01",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [],
+        "stop_reason": None,
+    }
     return event("message_start", message={**message, "usage": usage or START_USAGE})
 
 
