@@ -7,12 +7,12 @@ streams ended honestly runs `python -m gateway serve`.
 
 import flask
 
-from gateway.start import LazyHouse
+from gateway.wsgi import LazyApp
 
-house = LazyHouse()
+lazy = LazyApp()
 
 
 def gateway(request: flask.Request) -> flask.Response:
-    running = house.get()
-    with running.app.request_context(request.environ):
-        return running.app.full_dispatch_request()
+    app = lazy.get()
+    with app.request_context(request.environ):
+        return app.full_dispatch_request()

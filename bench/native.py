@@ -1,7 +1,7 @@
 """The two tools that must be fast: upstream.c and load.c, compiled at first use and kept in the user's cache.
 
-Without a C compiler their Python twins in `without_compiler.py` take over; their ceiling lies near the gateway's own, so that
-throughput measured with them says little.
+Without a C compiler their Python twins, upstream.py and load.py, take over; their ceiling lies near the gateway's own, so
+that throughput measured with them says little.
 """
 
 import hashlib
@@ -36,8 +36,7 @@ def prepare_tools() -> Tools:
 
 
 def python_tools() -> Tools:
-    module = (sys.executable, "-m", "bench.without_compiler")
-    return Tools((*module, "upstream"), (*module, "load"), "Python")
+    return Tools((sys.executable, "-m", "bench.upstream"), (sys.executable, "-m", "bench.load"), "Python")
 
 
 def compile_once(compiler: str, source: Path) -> Path:

@@ -151,6 +151,8 @@ def start_all(
 def measure_cold(options: Options, deployments: Sequence[Deployment], site: Site, result: Result) -> None:
     if options.only and "cold" not in options.only:
         return
+    for deployment in deployments if options.cold_runs else ():
+        cold_start(deployment, compiled=True)  # leaves bytecode behind, and the files in memory
     for number in range(options.cold_runs):
         say(f"cold start {number + 1} of {options.cold_runs}")
         for compiled in (True, False):

@@ -93,7 +93,8 @@ class Soak:
         well = [wave for wave in self.waves if wave["part"] in ("streams", "long streams", "large prompts", "slow to begin")]
         if broken := sum(sum(wave["errors"].values()) for wave in well):
             statuses = sorted({status for wave in well for status in wave["statuses"]} - {"200"})
-            told.append(f"{broken} streams failed that nobody had disturbed; statuses beside 200: {', '.join(statuses) or 'none'}")
+            named = f" (statuses {', '.join(statuses)})" if statuses else ""
+            told.append(f"{broken} streams failed that nobody had disturbed{named}")
         return told
 
 

@@ -1,31 +1,30 @@
 """From an environment to a running house, and what a newcomer is shown: used by every way of starting the gateway."""
 
-import atexit
-import os
+import importlib
 import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from flask import Flask
+from typing import TYPE_CHECKING, Any
 
 from gateway.app import House, build_house
 from gateway.records.log import LineLog
-from gateway.sandbox import Sandbox
 from gateway.settings import Settings, read
-from gateway.wsgi import make_flask
 
+if TYPE_CHECKING:
+    from gateway.sandbox import Sandbox
+
+LOADED_LATE = {"sandbox": "gateway.sandbox"}  # a production start does not pay for it
 SANDBOX_MARK = {"x-gateway-sandbox": "true"}
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A house with its WSGI application, and the sandbox beside it if there is one."""
+    """A house, and the sandbox beside it if there is one."""
 
     house: House
-    app: Flask
-    sandbox: Sandbox | None
+    sandbox: "Sandbox | None"
 
     def close(self) -> None:
         self.house.close()
@@ -46,15 +45,17 @@ def run_house(environment: Mapping[str, str]) -> Running:
         marks=SANDBOX_MARK if sandbox else None,
     )
     threading.Thread(target=house.warm, name="warm", daemon=True).start()
-    return Running(house, make_flask(house), sandbox)
+    return Running(house, sandbox)
 
 
-def start_sandbox(settings: Settings) -> Sandbox:
+def start_sandbox(settings: Settings) -> "Sandbox":
     """The simulated Google on a free loopback port. Its key stays beside the store, so that a second start is quick."""
-    return Sandbox(key_path=state_folder(settings) / "sandbox-key.json", pace_s=0.02).start()
+    room: Any = importlib.import_module(LOADED_LATE["sandbox"])
+    sandbox: Sandbox = room.Sandbox(key_path=state_folder(settings) / "sandbox-key.json", pace_s=0.02)
+    return sandbox.start()
 
 
-def with_sandbox(settings: Settings, sandbox: Sandbox) -> Settings:
+def with_sandbox(settings: Settings, sandbox: "Sandbox") -> Settings:
     return replace(
         settings,
         vertex_service_account_json=sandbox.service_account_json,
@@ -68,21 +69,3 @@ def state_folder(settings: Settings) -> Path:
     if settings.store.startswith("sqlite:///"):
         return Path(settings.store.removeprefix("sqlite:///")).parent
     return Path(".gateway")
-
-
-class LazyHouse:
-    """The house of a worker process that forks at a time of its own choosing: built at the first request, closed when
-    the process ends."""
-
-    def __init__(self) -> None:
-        self._running: Running | None = None
-        self._pid = 0
-        self._lock = threading.Lock()
-
-    def get(self) -> Running:
-        if self._running is None or self._pid != os.getpid():
-            with self._lock:
-                if self._running is None or self._pid != os.getpid():
-                    self._running, self._pid = run_house(os.environ), os.getpid()
-                    atexit.register(self._running.close)
-        return self._running

@@ -1,6 +1,9 @@
 """The house as a Flask application: for Cloud Run functions, and for any other WSGI server."""
 
+import atexit
 import logging
+import os
+import threading
 
 import msgspec
 from flask import Flask, Request, Response, request
@@ -10,6 +13,7 @@ from gateway.app import House
 from gateway.canonical.errors import InvalidRequest, RequestTooLarge
 from gateway.canonical.reply import Reply, drive_blocking
 from gateway.doors.http import HttpRequest
+from gateway.start import run_house
 
 log = logging.getLogger(__name__)
 
@@ -71,3 +75,22 @@ def _fault(error: Exception) -> Response:
     kind = "invalid_request_error" if status < 500 else "api_error"
     told = {"type": "error", "error": {"type": kind, "message": f"this request cannot be served ({status})"}}
     return Response(msgspec.json.encode(told), status, content_type="application/json")
+
+
+class LazyApp:
+    """The application of a worker process that forks at a time of its own choosing: built at the first request, with a
+    house from the environment that is closed when the process ends."""
+
+    def __init__(self) -> None:
+        self._app: Flask | None = None
+        self._pid = 0
+        self._lock = threading.Lock()
+
+    def get(self) -> Flask:
+        if self._app is None or self._pid != os.getpid():
+            with self._lock:
+                if self._app is None or self._pid != os.getpid():
+                    running = run_house(os.environ)
+                    atexit.register(running.close)
+                    self._app, self._pid = make_flask(running.house), os.getpid()
+        return self._app

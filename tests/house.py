@@ -69,7 +69,8 @@ class Served:
         where = [("request_id", "==", request_id)]
         found = eventually(lambda: self.store.query("usage", where=where, group=True).documents)  # type: ignore[arg-type]
         assert len(found) == 1, found
-        return found[0].data
+        document: Json = found[0].data
+        return document
 
     def stream(self, text: str = "Hello", *, path: str = "/v1/messages", key: str | None = None, **more: Any) -> Stream:
         """A streamed Messages call, its head already there; keywords are members of the body, `headers` apart."""
@@ -125,7 +126,13 @@ SERVERS = {"asgi": serve_asgi, "wsgi": serve_wsgi}
 
 @contextlib.contextmanager
 def served(
-    folder: Path, *, store_url: str = "", store: Store | None = None, sandbox: Sandbox | None = None, server: str = "asgi", **environment: str
+    folder: Path,
+    *,
+    store_url: str = "",
+    store: Store | None = None,
+    sandbox: Sandbox | None = None,
+    server: str = "asgi",
+    **environment: str,
 ) -> Iterator[Served]:
     """Starts and stops everything. `server` is how it is served: "asgi" as `python -m gateway serve` does, or "wsgi" as
     Cloud Run functions does. Keywords are settings, such as GATEWAY_PING_INTERVAL_S="0.2"; `store` is used in

@@ -65,13 +65,12 @@ def send_raw(url: str, data: bytes, *, half_close: bool = False) -> bytes:
     """Whatever comes back for these bytes until the server hangs up. `half_close`: nothing more will be sent."""
     parts = urlsplit(url)
     received = b""
-    with socket.create_connection((parts.hostname, parts.port), timeout=TIMEOUT_S) as sock:
-        with contextlib.suppress(ConnectionError):
-            sock.sendall(data)
-            if half_close:
-                sock.shutdown(socket.SHUT_WR)
-            while piece := sock.recv(65_536):
-                received += piece
+    with socket.create_connection((parts.hostname, parts.port), timeout=TIMEOUT_S) as sock, contextlib.suppress(ConnectionError):
+        sock.sendall(data)
+        if half_close:
+            sock.shutdown(socket.SHUT_WR)
+        while piece := sock.recv(65_536):
+            received += piece
     return received
 
 

@@ -138,7 +138,7 @@ def test_an_error_event_is_seen_with_its_kind() -> None:
         b'event: message_delta\ndata: {"type":"message_delta","usage":{"output_tokens":"many","input_tokens":-5}}\n\n',
         b"event: message_stop\n\n",
         b'data: {"type":"message_start"}\n\n',
-        b'event: message_delta\ndata: {"type":"message_delta","usage":{"server_tool_use":7,"cache_creation":[],"iterations":3}}\n\n',
+        b'data: {"type":"message_delta","usage":{"server_tool_use":7,"cache_creation":[],"iterations":3}}\n\n',
         b"data: message_ \xff\xfe\n\n",
         b"data: " + b'{"message_x":' * 5_000 + b"\n\n",
     ],

@@ -39,7 +39,7 @@ def parse(dialect: str, path: str, body: bytes, **headers: str) -> Request:
         ("vertex", f"/proxy/v1{PREFIX}claude-haiku-4-5@20251001:rawPredict", "generate"),
         ("vertex", f"/v1{PREFIX}count-tokens:rawPredict", "count_tokens"),
         ("vertex", f"{PREFIX}m:predict", None),
-        ("vertex", f"{PREFIX}a/b:rawPredict", None),
+        ("vertex", f"{PREFIX}@vertex/claude-opus-5-5:rawPredict", "generate"),
         ("vertex", "/projects/p/locations/l/publishers/google/models/gemini:rawPredict", None),
     ],
 )

@@ -22,10 +22,12 @@ def key_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", params=["asgi", "wsgi"])
 def door_gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, key_path: Path) -> Iterator[Served]:
     """Served both ways: as `python -m gateway serve` does, and as Cloud Run functions does."""
-    timing = {"GATEWAY_PING_INTERVAL_S": "0.2", "GATEWAY_FIRST_BYTE_TIMEOUT_S": "1.5"}
-    with Sandbox(key_path=key_path) as sandbox:
-        with served(tmp_path_factory.mktemp("gateway"), sandbox=sandbox, server=request.param, **timing) as gateway:
-            yield gateway
+    timing: dict[str, Any] = {"GATEWAY_PING_INTERVAL_S": "0.2", "GATEWAY_FIRST_BYTE_TIMEOUT_S": "1.5"}
+    with (
+        Sandbox(key_path=key_path) as sandbox,
+        served(tmp_path_factory.mktemp("gateway"), sandbox=sandbox, server=request.param, **timing) as gateway,
+    ):
+        yield gateway
 
 
 @pytest.fixture

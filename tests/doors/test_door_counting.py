@@ -1,6 +1,7 @@
 """Counting tokens: where the model's own location does not offer it, elsewhere; where nobody does, by estimate."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from house import Served, message
@@ -11,7 +12,7 @@ from gateway.sandbox import Fault
 PATHS = ("/v1/messages/count_tokens", "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict")
 
 
-def count(gateway: Served, path: str = PATHS[0], **more: object) -> Answer:
+def count(gateway: Served, path: str = PATHS[0], **more: Any) -> Answer:
     return ask(gateway.url, "POST", path, body=message(**more), headers={"x-api-key": gateway.key})
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from house import Served, message
-from wire import Answer, ask, eventually, send_raw
+from wire import Answer, ask, connect, eventually, send_raw
 
 from gateway.sandbox import Fault
 
 MEBIBYTE = 1024 * 1024
 
 
-def post(gateway: Served, body: Any = None, path: str = "/v1/messages", **headers: str) -> Answer:
+def post(gateway: Served, body: Any = None, path: str = "/v1/messages", **headers: Any) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return ask(gateway.url, "POST", path, body=message() if body is None else body, headers={"x-api-key": gateway.key, **named})
 
@@ -71,7 +71,13 @@ def test_a_body_beyond_the_limit_is_413_at_once(serve: Callable[..., Served]) ->
 
 def post_in_chunks(gateway: Served, body: bytes) -> Answer:
     """Without a content-length."""
-    lines = ("POST /v1/messages HTTP/1.1", "host: x", f"x-api-key: {gateway.key}", "transfer-encoding: chunked", "connection: close")
+    lines = (
+        "POST /v1/messages HTTP/1.1",
+        "host: x",
+        f"x-api-key: {gateway.key}",
+        "transfer-encoding: chunked",
+        "connection: close",
+    )
     head = "\r\n".join([*lines, "", ""]).encode()
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[i : i + 500] for i in range(0, len(body), 500)))
     answer = send_raw(gateway.url, head + chunks + b"0\r\n\r\n")
@@ -159,7 +165,7 @@ def test_an_unknown_api_version_is_400(gateway: Served) -> None:
 def test_a_header_of_ours_that_is_wrong_is_400_and_named(gateway: Served, name: str, value: str) -> None:
     """Recorded labels can be trusted to be what was sent."""
     before = len(gateway.sandbox.requests)
-    answer = ask(gateway.url, "POST", "/v1/messages", body=message(), headers={"x-api-key": gateway.key, name: value.encode("latin-1")})
+    answer = ask(gateway.url, "POST", "/v1/messages", body=message(), headers={"x-api-key": gateway.key, name: value})
     assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
     assert name.rpartition("-")[2] in answer.error["message"]
     assert len(gateway.sandbox.requests) == before
@@ -228,7 +234,9 @@ def test_a_token_that_died_is_replaced_once_and_the_caller_does_not_notice(serve
     assert answer.headers["x-gateway-attempts"] == "2"
 
 
-@pytest.mark.parametrize("fault", [Fault(status=401, times=0), Fault(status=401, envelope="anthropic", times=0), Fault(status=403)])
+@pytest.mark.parametrize(
+    "fault", [Fault(status=401, times=0), Fault(status=401, envelope="anthropic", times=0), Fault(status=403)]
+)
 def test_a_refused_credential_of_ours_is_502_and_nobody_elses_login(serve: Callable[..., Served], fault: Fault) -> None:
     """The caller need not log in; roles and projects are for the operator's log."""
     gateway = serve()
@@ -321,6 +329,23 @@ def test_too_large_for_the_provider_is_reworded(gateway: Served, fault: Fault, s
     """Whichever front end of Google's it was that refused."""
     answer = fail(gateway, fault)
     assert (answer.status, answer.error["message"]) == (status, "Input is too long.")
+
+
+def test_a_refusal_leaves_the_connection_usable(gateway: Served) -> None:
+    """Whatever was refused, body read or not, the next request on the same connection is understood."""
+    connection = connect(gateway.url)
+    large = json.dumps(message("x" * 300_000)).encode()
+    for path, headers, status in [
+        ("/v1/messages", {}, 401),
+        ("/nothing", {"x-api-key": gateway.key}, 404),
+        ("/v1/models", {"x-api-key": gateway.key}, 405),
+        ("/v1/messages", {"x-api-key": gateway.key, "anthropic-version": "no"}, 400),
+        ("/v1/messages", {"x-api-key": gateway.key}, 200),
+    ]:
+        connection.request("POST", path, body=large, headers=headers)
+        response = connection.getresponse()
+        assert (response.status, json.loads(response.read())["type"]) == (status, "message" if status == 200 else "error")
+    connection.close()
 
 
 def test_too_many_open_calls_are_529_while_probes_still_answer(serve: Callable[..., Served]) -> None:

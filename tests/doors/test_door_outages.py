@@ -9,8 +9,8 @@ from house import Served
 from switched_store import SwitchedStore
 from wire import ask, eventually
 
-from gateway.canonical.store import Update
 from gateway.callers.keys import hash_key
+from gateway.canonical.store import Update
 from gateway.sandbox import Fault
 from gateway.store import open_store
 
@@ -90,7 +90,9 @@ def test_a_gateway_that_starts_without_its_store_answers_503_until_it_is_there(
 def test_tokens_are_minted_locally(serve: Callable[..., Served], store: SwitchedStore) -> None:
     """The shared token cannot be read, so this instance makes its own, once."""
     gateway = serve(store=store)
-    assert ask(gateway.url, "GET", "/v1/models", headers={"x-api-key": gateway.key}).status == 200  # the key is known, no token yet
+    assert (
+        ask(gateway.url, "GET", "/v1/models", headers={"x-api-key": gateway.key}).status == 200
+    )  # the key is known, no token yet
     store.away = True
     assert [gateway.ask().status_code for _ in range(3)] == [200, 200, 200]
     assert gateway.sandbox.mints == 1
@@ -133,7 +135,9 @@ def test_a_full_buffer_loses_the_oldest_and_says_so(serve: Callable[..., Served]
     assert set(ids) <= logged
 
 
-def test_an_outage_that_ends_the_process_loses_nothing(serve: Callable[..., Served], store: SwitchedStore, tmp_path: Path) -> None:
+def test_an_outage_that_ends_the_process_loses_nothing(
+    serve: Callable[..., Served], store: SwitchedStore, tmp_path: Path
+) -> None:
     """At shutdown the buffer is written if the store comes back within the drain time."""
     gateway = serve(store=store, GATEWAY_DRAIN_S="2")
     assert gateway.ask().status_code == 200

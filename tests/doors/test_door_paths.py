@@ -70,7 +70,8 @@ def test_the_place_in_a_vertex_path_is_a_guess_of_the_clients(gateway: Served) -
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/messages/count_tokens?beta=true", f"/v1/{PROJECT}/count-tokens:rawPredict", f"/x/{PROJECT}/count-tokens:rawPredict"]
+    "path",
+    ["/v1/messages/count_tokens?beta=true", f"/v1/{PROJECT}/count-tokens:rawPredict", f"/x/{PROJECT}/count-tokens:rawPredict"],
 )
 def test_tokens_are_counted_at_both_dialects_paths(gateway: Served, path: str) -> None:
     """Counting answers `input_tokens` and nothing else."""
@@ -125,7 +126,9 @@ def test_models_are_listed_in_pages(gateway: Served) -> None:
     assert seen == ids
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=x", "limit=9999999999999", "limit=", "after_id=nobody", "after_id="])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=-1", "limit=x", "limit=9999999999999", "limit=", "after_id=nobody", "after_id="]
+)
 def test_odd_queries_for_models_still_answer(gateway: Served, query: str) -> None:
     """A wrong page size is no reason to show no models."""
     assert get(gateway, f"/v1/models?{query}").json()["data"]

@@ -14,7 +14,8 @@ from gateway.sandbox import Fault
 
 VERTEX = "/v1/projects/p/locations/l/publishers/anthropic/models/{model}:{verb}"
 FIELDS = {
-    "request_id", "at", "project", "key_id", "user", "groups", "metadata", "trace_id", "session_id", "agent_id", "parent_agent_id",
+    "request_id", "at", "project", "key_id", "user", "groups", "metadata", "trace_id", "session_id", "agent_id",
+    "parent_agent_id",
     "dialect", "stream", "asked_model", "model", "provider", "location", "status", "error_type", "attempts", "cache", "tokens",
     "searches", "cost_nanodollars", "price_version", "completeness", "latency_ms", "ttft_ms", "ms_per_output_token",
     "upstream_request_id", "holds", "allowance_ids", "schema_version", "expires_at",
@@ -22,7 +23,7 @@ FIELDS = {
 TOKENS = {"input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "thinking"}
 
 
-def post(gateway: Served, body: dict[str, Any] | None = None, path: str = "/v1/messages", **headers: str) -> Answer:
+def post(gateway: Served, body: dict[str, Any] | None = None, path: str = "/v1/messages", **headers: Any) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return ask(gateway.url, "POST", path, body=body or message(), headers={"x-api-key": gateway.key, **named})
 
@@ -34,7 +35,12 @@ def test_a_record_has_the_fields_of_the_contract(gateway: Served) -> None:
     assert set(record) >= FIELDS
     assert set(record["tokens"]) == TOKENS
     assert record["request_id"] == answer.request_id
-    assert (record["project"], record["user"], record["provider"], record["location"]) == ("demo", "ana@example.com", "vertex", "global")
+    assert (record["project"], record["user"], record["provider"], record["location"]) == (
+        "demo",
+        "ana@example.com",
+        "vertex",
+        "global",
+    )
     assert (record["asked_model"], record["model"], record["status"]) == ("claude-sonnet-4-6", "claude-sonnet-4-6", 200)
     assert record["upstream_request_id"] == answer.headers["x-upstream-request-id"]
     assert record["expires_at"] - record["at"] == timedelta(days=400)
@@ -60,7 +66,14 @@ def test_a_stream_costs_the_same(gateway: Served) -> None:
     running.rest()
     record = gateway.record(running.request_id)
     assert record["cost_nanodollars"] == 885_000
-    assert record["tokens"] == {"input": 10, "output": 57, "cache_read": 0, "cache_write_5m": 0, "cache_write_1h": 0, "thinking": 0}
+    assert record["tokens"] == {
+        "input": 10,
+        "output": 57,
+        "cache_read": 0,
+        "cache_write_5m": 0,
+        "cache_write_1h": 0,
+        "thinking": 0,
+    }
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -103,7 +116,9 @@ def test_the_operators_discount_applies(serve: Callable[..., Served]) -> None:
 def test_thinking_searches_and_tools_are_counted(gateway: Served) -> None:
     """Thinking is part of the output; a search costs a cent beside its tokens."""
     tools = [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}]
-    answer = post(gateway, message("Search the web for gateways", tools=tools, max_tokens=4_000), anthropic_beta="web-search-2025-03-05")
+    answer = post(
+        gateway, message("Search the web for gateways", tools=tools, max_tokens=4_000), anthropic_beta="web-search-2025-03-05"
+    )
     assert answer.status == 200, answer
     record = gateway.record(answer.request_id)
     tokens = record["tokens"]
@@ -117,7 +132,11 @@ def test_thinking_searches_and_tools_are_counted(gateway: Served) -> None:
 def test_both_dialects_leave_the_same_record(gateway: Served, stream: bool) -> None:
     """Claude Code's two modes cost and count the same; only `dialect` tells them apart."""
     verb = "streamRawPredict" if stream else "rawPredict"
-    headers = {"x_gateway_metadata": '{"team":"core"}', "x_gateway_trace_id": "t-1", "x_claude_code_session_id": "s-1"}
+    headers: dict[str, Any] = {
+        "x_gateway_metadata": '{"team":"core"}',
+        "x_gateway_trace_id": "t-1",
+        "x_claude_code_session_id": "s-1",
+    }
     body = message(stream=stream)
     vertex_body = {"anthropic_version": "vertex-2023-10-16", **{n: v for n, v in body.items() if n != "model"}}
     records = [
@@ -136,7 +155,7 @@ def test_both_dialects_leave_the_same_record(gateway: Served, stream: bool) -> N
 @pytest.mark.parametrize("family", ["gateway", "portkey"])
 def test_labels_of_the_callers_are_recorded(gateway: Served, family: str) -> None:
     """Settings written for another gateway keep working under its names."""
-    headers = {
+    headers: dict[str, Any] = {
         f"x_{family}_metadata": '{"team":"core","env":"prod/eu-1:a@b.c"}',
         f"x_{family}_trace_id": "trace-1",
         "x_claude_code_session_id": "0b1c2d3e-0000-4000-8000-000000000000",

@@ -87,8 +87,12 @@ def test_a_stream_arrives_as_it_was_sent(both: Both, stream: bytes, places: list
     assert answer.content == stream
 
 
-@given(st.dictionaries(st.text(max_size=5), st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False), st.text()), max_size=5),
-       st.sampled_from([None, 1, " "]), st.lists(st.integers(0, 10_000), max_size=8), st.sampled_from(["chunked", "length", "close"]))  # fmt: skip
+ANYTHING = st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False), st.text())
+FRAMINGS = st.sampled_from(["chunked", "length", "close"])
+PLACES = st.lists(st.integers(0, 10_000), max_size=8)
+
+
+@given(st.dictionaries(st.text(max_size=5), ANYTHING, max_size=5), st.sampled_from([None, 1, " "]), PLACES, FRAMINGS)
 @settings(max_examples=30, deadline=None, suppress_health_check=PLAIN)
 def test_a_plain_answer_arrives_as_it_was_sent(
     both: Both, extra: dict[str, object], indent: int | str | None, places: list[int], framing: str

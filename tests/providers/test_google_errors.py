@@ -28,21 +28,24 @@ NOT_FOUND = (
     f"Publisher Model `projects/{PROJECT}/locations/global/publishers/anthropic/models/claude-opus-9@20290101` was not found "
     "or your project does not have access to it."
 )
-QUOTA = "Quota exceeded for aiplatform.googleapis.com/online_prediction_requests_per_base_model with base model: anthropic-claude-opus."
+QUOTA = (
+    "Quota exceeded for aiplatform.googleapis.com/online_prediction_requests_per_base_model "
+    "with base model: anthropic-claude-opus."
+)
 
 
 @pytest.mark.parametrize("wrap", [b"%s", b"[%s]", b" [ %s ,{}]\n"])
 @pytest.mark.parametrize(
     ("status", "body", "told_status", "kind", "words"),
     [
-        (400, google(400, "INVALID_ARGUMENT", "Request contains an invalid argument."), 400, "invalid_request_error", "invalid argument"),
+        (400, google(400, "INVALID_ARGUMENT", "an invalid argument."), 400, "invalid_request_error", "invalid argument"),
         (400, google(400, "FAILED_PRECONDITION", "Org policy forbids."), 400, "invalid_request_error", "Org policy"),
         (400, google(400, "INVALID_ARGUMENT", "The request size (31457281 bytes) exceeds 30.000MB limit."), 400,
          "invalid_request_error", "Input is too long."),
         (413, google(413, "", "too big"), 413, "request_too_large", "Input is too long."),
         (404, google(404, "NOT_FOUND", NOT_FOUND), 404, "not_found_error", "claude-opus-9@20290101"),
         (429, google(429, "RESOURCE_EXHAUSTED", QUOTA), 429, "rate_limit_error", "anthropic-claude-opus"),
-        (429, google(429, "RESOURCE_EXHAUSTED", "Resource exhausted, please try again later"), 429, "rate_limit_error", "try again"),
+        (429, google(429, "RESOURCE_EXHAUSTED", "Resource exhausted, try again"), 429, "rate_limit_error", "try again"),
         (499, google(499, "CANCELLED", "The operation was cancelled."), 502, "api_error", "499"),
         (500, google(500, "INTERNAL", "Internal error"), 500, "api_error", "Internal"),
         (503, google(503, "UNAVAILABLE", "unavailable"), 503, "api_error", "unavailable"),

@@ -350,9 +350,10 @@ BODIES = {
     "chunked with extension and trailer": CHUNKED + b"b;x=y\r\nhello world\r\n0\r\nx-trailer: 1\r\n\r\n",
     "Chunked in capitals": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n" + chunked(b"hello world"),
     "to the end of the connection": b"HTTP/1.1 200 OK\r\n\r\nhello world",
-    "with an offer to upgrade": b"HTTP/1.1 200 OK\r\nupgrade: h2,h2c\r\nconnection: upgrade\r\ncontent-length: 11\r\n\r\nhello world",
-    "behind 1xx answers": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 11"
-    b"\r\n\r\nhello world",
+    "with an offer to upgrade": b"HTTP/1.1 200 OK\r\nupgrade: h2c\r\nconnection: upgrade\r\n"
+    b"content-length: 11\r\n\r\nhello world",
+    "behind 1xx answers": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nhello world",
 }
 
 

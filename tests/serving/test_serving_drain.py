@@ -1,15 +1,16 @@
 """SIGTERM in the middle of a call: the process ends in time, the client is not deceived, and the record is written."""
 
+import signal
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from house import Json
 from processes import Gateway, environment, running
+from scripted_upstream import DELTA, EVENTS, ScriptedUpstream
 from wire import Answer, eventually
 
-from gateway.canonical.store import Store
+from gateway.canonical.store import Json, Store
 from gateway.sandbox import Fault, Sandbox
 
 
@@ -118,3 +119,36 @@ def test_an_idle_gateway_ends_at_once(sandbox: Sandbox, store: Store, store_url:
         gateway.terminate()
         ends(gateway, within_s=4)
     assert only_record(store)["status"] == 200
+
+
+def test_a_client_that_reads_nothing_holds_nobody_up(
+    sandbox: Sandbox, store: Store, store_url: str, key: str, tmp_path: Path
+) -> None:
+    """The stream is stuck in full buffers; the process ends all the same, and the record is written."""
+    pieces = [EVENTS[: EVENTS.index(b"event: content_block_stop")], *[DELTA * 500] * 500]
+    with ScriptedUpstream(pieces) as upstream:
+        variables = environment(sandbox, store_url, GATEWAY_DRAIN_S="2", VERTEX_BASE_URL=upstream.url)
+        with running(tmp_path, variables, key) as [gateway]:
+            stream = gateway.stream()
+            time.sleep(0.5)
+            gateway.terminate()
+            ends(gateway, within_s=6)
+            stream.leave()
+    record = only_record(store)
+    assert (record["request_id"], record["completeness"], record["status"]) == (stream.request_id, "partial", 503)
+    assert record["tokens"]["input"] == 11
+
+
+def test_an_interrupt_at_the_keyboard_is_like_sigterm(
+    sandbox: Sandbox, store: Store, store_url: str, key: str, tmp_path: Path
+) -> None:
+    """Ctrl-C on a laptop loses no record either."""
+    with running(tmp_path, environment(sandbox, store_url, GATEWAY_DRAIN_S="2"), key) as [gateway]:
+        sandbox.script(Fault(events=2_000, interval_s=0.02))
+        stream = gateway.stream()
+        stream.until("content_block_delta")
+        gateway.process.send_signal(signal.SIGINT)
+        assert stream.broken()[-1].kind == "error"
+        ends(gateway, within_s=4)
+        assert "Traceback" not in gateway.output.read_text()
+    assert only_record(store)["completeness"] == "partial"

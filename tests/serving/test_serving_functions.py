@@ -16,7 +16,6 @@ from gateway.sandbox import Fault, Sandbox
 MEBIBYTE = 1024 * 1024
 
 
-
 @pytest.fixture
 def function(sandbox: Sandbox, store: Store, store_url: str, key: str, tmp_path: Path) -> Iterator[Gateway]:
     variables = environment(sandbox, store_url, GATEWAY_PING_INTERVAL_S="0.2", GATEWAY_DRAIN_S="2")
@@ -66,7 +65,11 @@ def test_errors_and_bodies_are_the_gateways_own(function: Gateway, sandbox: Sand
         answer = ask(function.url, method, path)
         assert (answer.status, answer.headers["content-type"]) == (status, "application/json"), (method, path)
     large = ask(
-        function.url, "POST", "/v1/messages", body=message("x" * 12 * MEBIBYTE), headers={"authorization": f"Bearer {function.key}"}
+        function.url,
+        "POST",
+        "/v1/messages",
+        body=message("x" * 12 * MEBIBYTE),
+        headers={"authorization": f"Bearer {function.key}"},
     )
     assert "prompt is too long" in large.error["message"]
     assert len(sandbox.requests[-1].body) > 12 * MEBIBYTE

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from house import Json, key_writes
-from processes import environment, run, running
-from wire import eventually
+from house import key_writes
+from processes import Gateway, environment, run, running
+from wire import Answer, eventually
 
 from gateway.callers.keys import new_key
-from gateway.canonical.store import Store
+from gateway.canonical.store import Json, Store
 from gateway.sandbox import Sandbox
 from gateway.store import open_store
 
@@ -28,12 +28,8 @@ def test_instances_share_one_token_and_leave_all_their_records(
     key = new_key()
     store.commit(key_writes(key), timeout_s=20)
     with running(tmp_path, environment(sandbox, store_url), key, count=INSTANCES) as gateways:
-        answers = []
-        threads = [
-            threading.Thread(target=lambda gateway=gateway: answers.append(gateway.ask()))  # type: ignore[misc]
-            for gateway in gateways
-            for _ in range(4)
-        ]
+        answers: list[Answer] = []
+        threads = [threading.Thread(target=ask_into, args=(gateway, answers)) for gateway in gateways for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -43,6 +39,10 @@ def test_instances_share_one_token_and_leave_all_their_records(
         found = eventually(lambda: documents if len(documents := records(store)) == len(answers) else None, within_s=10)
     assert {record["request_id"] for record in found} == {answer.request_id for answer in answers}
     store.close()
+
+
+def ask_into(gateway: Gateway, answers: list[Answer]) -> None:
+    answers.append(gateway.ask())
 
 
 def records(store: Store) -> list[Json]:
@@ -61,5 +61,5 @@ def test_a_key_that_is_revoked_elsewhere_stops_working_everywhere(
         run(variables, "key", "revoke", made["id"])
         revoked_at = time.monotonic()
         for gateway in gateways:
-            eventually(lambda gateway=gateway: gateway.ask().status == 401, within_s=2.5)
+            eventually(lambda asked=gateway: asked.ask().status == 401, within_s=2.5)  # type: ignore[misc]
         assert time.monotonic() - revoked_at < 2.5

@@ -1,5 +1,6 @@
 """A provider that sends the bytes it is told to, in the pieces and at the pace it is told to."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -8,12 +9,16 @@ from types import TracebackType
 from typing import Self
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+DELTA = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+    b'"delta":{"type":"text_delta","text":"Gr\xc3\xbc\xc3\x9fe"}}\n\n'
+)
 EVENTS = (
     b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant",'
     b'"model":"claude-sonnet-4-6","content":[],"usage":{"input_tokens":11,"output_tokens":1}}}\n\n'
     b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}\n\n'
-    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Gr\xc3\xbc\xc3\x9fe"}}\n\n'
-    b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+    + DELTA
+    + b'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
     b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}\n\n'
     b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 )
@@ -43,7 +48,7 @@ class ScriptedUpstream:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
-            with sock:
+            with sock, contextlib.suppress(ConnectionError):  # whoever asked may leave
                 self._answer(sock)
 
     def _answer(self, sock: socket.socket) -> None:
