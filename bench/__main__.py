@@ -73,7 +73,7 @@ def run_bench(options: argparse.Namespace, tools: Tools) -> int:
         stores=options.stores,
         peers=options.peers,
         only=options.only,
-        budget_s=(30.0 if options.quick else 480.0) * (1 + len(options.peers)),
+        budget_s=(42.0 if options.quick else 480.0) * (1 + len(options.peers)),
     )
     result = run(chosen, tools)
     path = options.out or RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}-{result['commit']}.json"

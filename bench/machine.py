@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway import VERSION
 
-LIBRARIES = ("flask", "gunicorn", "granian", "functions-framework", "httptools", "msgspec", "google-cloud-firestore")
+LIBRARIES = ("flask", "uvicorn", "uvloop", "gunicorn", "functions-framework", "httptools", "msgspec", "google-cloud-firestore")
 ROOT = Path(__file__).parent.parent
 
 

@@ -13,6 +13,7 @@ from gateway import VERSION
 from gateway.administration.changes import Changes, Who
 from gateway.administration.keys import Keys
 from gateway.administration.projects import Projects
+from gateway.administration.refusals import AdminError
 from gateway.app import providers_from_environment
 from gateway.callers.keys import hash_key
 from gateway.canonical.store import Store, StoreError
@@ -111,8 +112,11 @@ def demo_key(settings: Settings) -> str | None:
 
 def make_demo_key(store: Store) -> str:
     changes = Changes(store, time.time)
-    if store.get(f"projects/{DEMO}") is None:
+    try:
         Projects(store, changes, time.time).create({"id": DEMO, "name": "Demo"}, WHO)
+    except AdminError as error:
+        if error.code != "already_exists":  # made at an earlier start, or just now by another process
+            raise
     made = Keys(store, changes, time.time).create({"project": DEMO, "name": "made by serve"}, WHO)
     return str(made["key"])
 

@@ -5,6 +5,7 @@ generated from here (`python -m gateway settings --format markdown`).
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 DAY_S = 86_400
 WELL_KNOWN_KEYS = ("sk-1234", "changeme", "change-me", "password", "secret", "admin", "test", "example", "0123456789")
 ADMIN_KEY_CHARACTERS_MIN = 32
+LOCATION = re.compile(r"global|us|eu|[a-z]+(?:-[a-z]+)+\d{1,2}")
 
 
 class SettingsFault(Exception):
@@ -201,6 +203,8 @@ def _rules(values: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
         faults.append("GATEWAY_SANDBOX starts a simulated Google and is refused on Cloud Run; unset it")
     if values["sandbox"] and store.startswith("firestore:") and not environment.get("FIRESTORE_EMULATOR_HOST"):
         faults.append("GATEWAY_SANDBOX is refused with a Firestore store that is not an emulator; use SQLite or unset it")
+    if not LOCATION.fullmatch(values["vertex_region"] or "global"):
+        faults.append(f"VERTEX_REGION={values['vertex_region']!r} should be global, us, eu or a region such as us-east5")
     faults += _admin_key_faults(values["admin_key"])
     for name in URLS:
         url = values[ROW[name].field]

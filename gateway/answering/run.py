@@ -212,8 +212,10 @@ class Run:
             writes = self.hold.settle(outcome.cost_nanodollars) if self.hold else []
             outcome.holds = self.hold.render() if self.hold else []
             document = render_document(call, outcome, house.retention_days)
-            house.log_line(call, {**document, "reason": outcome.reason})
-            house.records.write([Create(document_path(call), document), *writes])
+            try:
+                house.log_line(call, {**document, "reason": outcome.reason})
+            finally:
+                house.records.write([Create(document_path(call), document), *writes])
         except Exception:  # the answer is on its way to the client: a fault in book-keeping must not break it
             log.exception("call %s could not be settled", call.id)
         finally:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gateway.canonical.errors import InvalidRequest
 from gateway.canonical.json_object import JsonObject, NotAnObject, drop_from_items
 from gateway.providers.provider import Lesson
 
@@ -42,6 +43,8 @@ NEEDED_BETAS = (
     (re.compile(rb'(?<!\\)"web_search_\d{8}"'), "web-search-2025-03-05"),
     (re.compile(rb'(?<!\\)"(?:defer_loading"|tool_search_tool_)'), "tool-search-tool-2025-10-19"),
 )
+BETA = re.compile(r"[\w.-]{1,100}", re.ASCII)
+BETAS_MAX = 64
 COUNTING_BETAS = ("claude-code-", "interleaved-thinking-", "token-counting-")
 COMPACTION_BETA = "compact-"
 REFUSED_FIELDS = ("context_management", "messages.output_config", "tags")
@@ -73,8 +76,12 @@ class Bridged:
 
 
 def split_betas(header: str) -> tuple[str, ...]:
-    """The values of an `anthropic-beta` header, in order, without repeats."""
-    return tuple(dict.fromkeys(value.strip() for value in header.split(",") if value.strip()))
+    """The values of an `anthropic-beta` header, in order, without repeats. InvalidRequest if one is none."""
+    values = tuple(dict.fromkeys(value.strip() for value in header.split(",") if value.strip()))
+    if len(values) > BETAS_MAX or not all(BETA.fullmatch(value) for value in values):
+        told = f"anthropic-beta: at most {BETAS_MAX} values of letters, digits, dots and hyphens, separated by commas"
+        raise InvalidRequest(told)
+    return values
 
 
 def bridge(betas: Iterable[str], document: JsonObject, *, by_table: bool, counting: bool, lesson: Lesson) -> Bridged:

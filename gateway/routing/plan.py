@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from gateway.callers.access import matches, may_use
 from gateway.canonical.call import Call, Caller, Plan, Target
-from gateway.canonical.errors import InvalidRequest, NotFound
+from gateway.canonical.errors import NotFound
 from gateway.catalog.models import Model, all_models, find, serves, split_name, upstream_name, vendor_of
 from gateway.catalog.names import first_party_name, kind_of
 from gateway.providers import PROVIDERS
 from gateway.providers.provider import Provider
 
 NAMED_MODELS_MAX = 12
+NOT_IN_THE_EU = ("europe-west2", "europe-west6")  # London, Zurich
 
 
 def plan(call: Call, providers: Mapping[str, Provider], counting_locations: Iterable[str] = ()) -> Plan:
@@ -28,7 +29,8 @@ def plan(call: Call, providers: Mapping[str, Provider], counting_locations: Iter
         if slug in (None, provider.id) and kind in (None, provider.kind)
     ]
     if slug and not candidates:
-        raise InvalidRequest(f"provider @{slug} is none of this project's; leave it out, or ask the operator which there are")
+        told = f"provider: @{slug} is none of this project's; leave it out, or ask the operator which there are"
+        raise NotFound(told, reason="provider_not_found_or_not_allowed")
     for provider in candidates:
         target = target_at(provider, asked.name, provider.locations[0])
         if target and may_use(call.caller, names_of(asked.name, target)):
@@ -84,8 +86,9 @@ def same_jurisdiction(location: str, other: str) -> bool:
     """Data that may be handled at `location` may be handled at `other`."""
     if location == "global":
         return True
-    prefix = {"eu": "europe-", "us": "us-"}.get(location)
-    return other.startswith(prefix) if prefix else other == location
+    if location == "eu":
+        return other.startswith("europe-") and other not in NOT_IN_THE_EU
+    return other.startswith("us-") if location == "us" else other == location
 
 
 def models_for(caller: Caller, providers: Mapping[str, Provider]) -> list[Model]:

@@ -127,7 +127,7 @@ def test_half_a_stream_is_never_taken_for_a_whole_one(
     with pytest.raises(BROKEN):
         ask(sdk, stream=True, model=MODEL)
     (record,) = gateway.records()
-    assert (record["status"], record["error_type"]) == (502, "api_error")
+    assert (record["status"], record["error_type"]) == (502, "overloaded_error")
     assert record["completeness"] in ("partial", "estimated")
 
 

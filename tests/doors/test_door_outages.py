@@ -40,7 +40,7 @@ def test_known_keys_work_on_and_their_records_are_written_later(serve: Callable[
     running = gateway.stream()
     assert running.rest()[-1].kind == "message_stop"
     assert [answer.status_code for answer in plain] == [200] * 5
-    assert time.monotonic() - started < 2.0
+    assert time.monotonic() - started < 5.0
     assert ready(gateway)[0] == 503
     store.away = False
     ids = {answer.headers["x-gateway-request-id"] for answer in plain} | {running.request_id}
