@@ -90,7 +90,7 @@ class JsonObject:
 
     def _find_spans(self) -> dict[str, tuple[int, int, int]] | None:
         """Where each member stands: (key start, value start, value end). None if a member appears twice."""
-        source = self.source
+        source, view = self.source, memoryview(self.source)
         spans: dict[str, tuple[int, int, int]] = {}
         at = _end(_SPACE, source, source.index(b"{") + 1)
         for name, raw in self._values.items():
@@ -99,7 +99,7 @@ class JsonObject:
                 return None
             value_start = _end(_COLON, source, key.end())
             value_end = value_start + len(memoryview(raw))
-            if source[value_start:value_end] != bytes(raw):
+            if view[value_start:value_end] != memoryview(raw):
                 return None
             spans[name] = (at, value_start, value_end)
             comma = _COMMA.match(source, value_end)

@@ -40,8 +40,9 @@ REFUSED_BETAS = (
 # web search (Google's page on it; 400s reported since 2025-11), and tools that Claude Code defers under
 # `mid-conversation-tool-changes` alone when it was given few tools (`--tools`; 2.1.329, 2026-11-21).
 NEEDED_BETAS = (
-    (re.compile(rb'(?<!\\)"web_search_\d{8}"'), "web-search-2025-03-05"),
-    (re.compile(rb'(?<!\\)"(?:defer_loading"|tool_search_tool_)'), "tool-search-tool-2025-10-19"),
+    (b'"web_search_2', re.compile(rb'(?<!\\)"web_search_\d{8}"'), "web-search-2025-03-05"),
+    (b'"defer_loading"', re.compile(rb'(?<!\\)"defer_loading"'), "tool-search-tool-2025-10-19"),
+    (b'"tool_search_tool_', re.compile(rb'(?<!\\)"tool_search_tool_'), "tool-search-tool-2025-10-19"),
 )
 BETA = re.compile(r"[\w.-]{1,100}", re.ASCII)
 BETAS_MAX = 64
@@ -106,7 +107,8 @@ def _needed(document: JsonObject) -> list[str]:
     if "tools" not in document:
         return []
     tools = document.raw("tools")
-    return [beta for sign, beta in NEEDED_BETAS if sign.search(tools)]
+    # A plain search first: it rules most bodies out a hundred times faster than the expression, which leaves out quotations.
+    return [beta for plain, sign, beta in NEEDED_BETAS if plain in tools and sign.search(tools)]
 
 
 def _takes(beta: str, all_betas: tuple[str, ...], by_table: bool, counting: bool) -> bool:
