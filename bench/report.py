@@ -98,13 +98,14 @@ def ratio(mine: dict[str, float], theirs: dict[str, float] | None, more_is_bette
 
 
 def render_cold(result: dict[str, Any]) -> str:
-    """Medians of the runs, with and without bytecode; beside each import row what it costs above the lean one."""
+    """Medians of the runs, with and without bytecode; what answered something else than 200 at first is told."""
     seen: dict[tuple[str, str], dict[bool, list[float]]] = {}
     for row in result["cold"]:
         for metric, value in row["values"].items():
             seen.setdefault((row["target"], metric), {}).setdefault(row["compiled"], []).append(value)
-    names = {"open_ms": "port open", "first_answer_ms": "first proxied 200", "import_ms": "imported"}
-    rows = [(target, names[metric], span(runs.get(True)), span(runs.get(False))) for (target, metric), runs in seen.items()]
+    names = {"open_ms": "port open", "first_answer_ms": "first proxied 200", "import_ms": "imported", "refused": "refused before it"}
+    rows = [(target, names[metric], span(runs.get(True)), span(runs.get(False)))
+            for (target, metric), runs in seen.items() if metric != "refused" or any(map(any, runs.values()))]  # fmt: skip
     return table(("what", "until", "ms, with bytecode", "ms, without"), rows)
 
 

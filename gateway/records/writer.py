@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Entry:
     writes: Sequence[Write]
-    done: threading.Event = field(default_factory=threading.Event)
+    written: bool = False
+    told: threading.Event = field(default_factory=threading.Event)  # written, or not to be waited for
 
 
 class RecordWriter:
@@ -52,7 +53,9 @@ class RecordWriter:
             self._pending.append(entry)
             self._start()
             self._changed.notify_all()
-        return entry.done.wait(0 if self._away else wait_s)
+        if not self._away:
+            entry.told.wait(wait_s)
+        return entry.written
 
     @property
     def waiting(self) -> int:
@@ -85,6 +88,8 @@ class RecordWriter:
                 self._commit(batch)
             except StoreUnavailable as error:
                 self._away = True
+                for entry in batch:
+                    entry.told.set()
                 if failures == 0:
                     log.error("the store is away, usage records wait in memory: %s", error)
                 with self._changed:
@@ -128,4 +133,5 @@ class RecordWriter:
                     self._pending.popleft()
             self._changed.notify_all()
         for entry in batch:
-            entry.done.set()
+            entry.written = True
+            entry.told.set()

@@ -134,7 +134,18 @@ def test_a_commit_whose_answer_got_lost_counts_once(ledger: Ledger, together: in
     assert writer.flush(5)
     assert len(ledger.created) == len(set(ledger.created)) == together
     assert ledger.counters == {"spent": together}
-    assert writer.write(record("next")) is True
+    writer.write(record("next"))
+    assert writer.flush(5)
+    assert ledger.counters == {"spent": together + 1}
+
+
+def test_nobody_waits_once_an_outage_is_known(ledger: Ledger) -> None:
+    """A call that is about to end is let go at the first failure, not after the whole wait."""
+    ledger.away = True
+    writer = make(ledger)
+    started = time.monotonic()
+    assert writer.write(record(1), wait_s=10) is False
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("fault", [ValueError("too deep"), TypeError("no JSON"), RuntimeError("odd")])
