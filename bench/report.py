@@ -103,7 +103,7 @@ def render_cold(result: dict[str, Any]) -> str:
     for row in result["cold"]:
         for metric, value in row["values"].items():
             seen.setdefault((row["target"], metric), {}).setdefault(row["compiled"], []).append(value)
-    names = {"open_ms": "port open", "first_answer_ms": "first proxied 200", "import_ms": "imported", "refused": "refused before it"}
+    names = {"open_ms": "port open", "first_answer_ms": "first proxied 200", "refused": "refusals first", "import_ms": "imported"}
     rows = [(target, names[metric], span(runs.get(True)), span(runs.get(False)))
             for (target, metric), runs in seen.items() if metric != "refused" or any(map(any, runs.values()))]  # fmt: skip
     return table(("what", "until", "ms, with bytecode", "ms, without"), rows)

@@ -144,6 +144,7 @@ def deploy(server: Server, store: str, site: Site, emulator: str | None) -> Depl
     }  # fmt: skip
     if firestore:
         assert emulator is not None
+        # Google's client reads it from the environment, here too: the key is written by this process.
         environment["FIRESTORE_EMULATOR_HOST"] = os.environ["FIRESTORE_EMULATOR_HOST"] = emulator
     return Deployment(name, server, environment, put_key(url), url, site)
 

@@ -88,9 +88,9 @@ SETTINGS = (
     Setting("GATEWAY_GOOGLE_TOKEN_URI", "https://oauth2.googleapis.com/token", "Where service-account assertions are "
             "exchanged for access tokens; a key file's own `token_uri` is never followed"),
     Setting("GATEWAY_SECRET_MANAGER_URL", None, "Another Secret Manager endpoint, for private networks and tests"),
-    Setting("GATEWAY_LOG_PAYLOADS", "false", "Reserved for debugging; prompts and answers are stored nowhere", _flag),
+    Setting("GATEWAY_LOG_PAYLOADS", "false", "Not offered yet: prompts and answers are stored nowhere, and `true` stops the start", _flag),
     Setting("GATEWAY_MAX_REQUEST_BYTES", str(32 * 1024 * 1024), "Larger request bodies are refused with 413", _count),
-    Setting("GATEWAY_MAX_OPEN_CALLS", "200", "More open calls on one instance are answered 529", _count),
+    Setting("GATEWAY_MAX_OPEN_CALLS", "500", "More open calls on one instance are answered 529", _count),
     Setting("GATEWAY_USAGE_RETENTION_DAYS", "400", "How long usage documents live", _count),
     Setting("GATEWAY_ALLOW_QUERY_KEY", "false", "Accept the caller's key as `?key=` (URLs end up in request logs)", _flag),
     Setting("GATEWAY_ALLOW_PRIVATE_UPSTREAMS", "", "Comma-separated `host:port` that providers made by an admin may name "
@@ -205,6 +205,8 @@ def _rules(values: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
         faults.append("GATEWAY_SANDBOX is refused with a Firestore store that is not an emulator; use SQLite or unset it")
     if not LOCATION.fullmatch(values["vertex_region"] or "global"):
         faults.append(f"VERTEX_REGION={values['vertex_region']!r} should be global, us, eu or a region such as us-east5")
+    if values["log_payloads"]:
+        faults.append("GATEWAY_LOG_PAYLOADS is not offered by this version, which stores prompts and answers nowhere; unset it")
     faults += _admin_key_faults(values["admin_key"])
     for name in URLS:
         url = values[ROW[name].field]

@@ -92,7 +92,7 @@ def test_a_value_of_the_wrong_kind_is_a_fault_that_says_the_right_one(name: str,
 )
 def test_flags_are_written_in_many_ways(text: str, value: bool) -> None:
     """As people write them."""
-    assert read({"GATEWAY_LOG_PAYLOADS": text}).log_payloads is value
+    assert read({"GATEWAY_ALLOW_QUERY_KEY": text}).allow_query_key is value
 
 
 def test_the_seeds_names_are_understood() -> None:
