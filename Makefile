@@ -3,7 +3,7 @@ PYTHON := $(VENV)/bin/python
 PORT ?= 8080
 WORKERS ?= 2
 
-.PHONY: run test test-full check clients lock clean help
+.PHONY: run test test-full check clients lock bench soak clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,12 @@ lock: $(VENV)/.dev  ## the pinned requirements, after a change of pyproject.toml
 	  --no-annotate pyproject.toml -o requirements.txt
 	@$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate --extra dev pyproject.toml -o requirements-dev.txt
+
+bench: $(VENV)/.dev  ## performance beside direct, as JSON and tables; PEERS="litellm portkey", BENCH=--quick
+	@$(PYTHON) -m bench --peers "$(PEERS)" $(BENCH)
+
+soak: $(VENV)/.dev  ## an hour of streams, hang-ups and faults; MINUTES=2 for a short one
+	@$(PYTHON) -m bench soak --minutes $(or $(MINUTES),60)
 
 clean:  ## forgets environment, caches and the laptop's store
 	rm -rf $(VENV) .gateway .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -88,7 +88,8 @@ SETTINGS = (
     Setting("GATEWAY_GOOGLE_TOKEN_URI", "https://oauth2.googleapis.com/token", "Where service-account assertions are "
             "exchanged for access tokens; a key file's own `token_uri` is never followed"),
     Setting("GATEWAY_SECRET_MANAGER_URL", None, "Another Secret Manager endpoint, for private networks and tests"),
-    Setting("GATEWAY_LOG_PAYLOADS", "false", "Not offered yet: prompts and answers are stored nowhere, and `true` stops the start", _flag),
+    Setting("GATEWAY_LOG_PAYLOADS", "false", "Not offered yet: prompts and answers are stored nowhere; "
+            "`true` stops the start", _flag),
     Setting("GATEWAY_MAX_REQUEST_BYTES", str(32 * 1024 * 1024), "Larger request bodies are refused with 413", _count),
     Setting("GATEWAY_MAX_OPEN_CALLS", "500", "More open calls on one instance are answered 529", _count),
     Setting("GATEWAY_USAGE_RETENTION_DAYS", "400", "How long usage documents live", _count),
