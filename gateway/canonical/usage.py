@@ -38,6 +38,8 @@ class Usage:
 
     def total(self) -> Tokens:
         """Top-level tokens and iterations together."""
+        if not self.iterations:
+            return self.tokens
         every = (self.tokens, *self.iterations)
         return Tokens(
             input=sum(t.input for t in every),

@@ -1,7 +1,7 @@
 """The usage document: what happened to one call, under `projects/{project}/usage/{request_id}`, and its log line."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from gateway.canonical.call import AttemptRecord, Call, Target
@@ -63,9 +63,18 @@ def render_document(call: Call, outcome: Outcome, retention_days: int) -> Json:
         "location": target.location if target else None,
         "status": outcome.status,
         "error_type": outcome.error_type,
-        "attempts": [asdict(attempt) for attempt in outcome.attempts],
+        "attempts": [
+            {"provider": a.provider, "location": a.location, "status": a.status, "ms": a.ms} for a in outcome.attempts
+        ],
         "cache": "off",
-        "tokens": asdict(tokens),
+        "tokens": {
+            "input": tokens.input,
+            "output": tokens.output,
+            "cache_read": tokens.cache_read,
+            "cache_write_5m": tokens.cache_write_5m,
+            "cache_write_1h": tokens.cache_write_1h,
+            "thinking": tokens.thinking,
+        },
         "searches": usage.searches,
         "cost_nanodollars": outcome.cost_nanodollars,
         "price_version": outcome.price_version,

@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from gateway.canonical.store import AlreadyExists, Store, StoreUnavailable, Write
 
@@ -18,11 +17,24 @@ RETRY_S = (0.5, 1.0, 2.0, 5.0)
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
 class _Entry:
-    writes: Sequence[Write]
-    written: bool = False
-    told: threading.Event = field(default_factory=threading.Event)  # written, or not to be waited for
+    """The writes of one call, and its wait for them: a bare lock, for an Event costs several, twice a call."""
+
+    __slots__ = ("_told", "writes", "written")
+
+    def __init__(self, writes: Sequence[Write]) -> None:
+        self.writes = writes
+        self.written = False
+        self._told = threading.Lock()
+        self._told.acquire()
+
+    def wait(self, wait_s: float) -> None:
+        self._told.acquire(timeout=wait_s)
+
+    def tell(self) -> None:
+        """Written, or not to be waited for: its caller goes on. By the writing thread alone."""
+        if self._told.locked():
+            self._told.release()
 
 
 class RecordWriter:
@@ -54,7 +66,7 @@ class RecordWriter:
             self._start()
             self._changed.notify_all()
         if not self._away:
-            entry.told.wait(wait_s)
+            entry.wait(wait_s)
         return entry.written
 
     @property
@@ -89,7 +101,7 @@ class RecordWriter:
             except StoreUnavailable as error:
                 self._away = True
                 for entry in batch:
-                    entry.told.set()
+                    entry.tell()
                 if failures == 0:
                     log.error("the store is away, usage records wait in memory: %s", error)
                 with self._changed:
@@ -134,4 +146,4 @@ class RecordWriter:
             self._changed.notify_all()
         for entry in batch:
             entry.written = True
-            entry.told.set()
+            entry.tell()

@@ -1,13 +1,15 @@
 """Google's Firestore client as this house uses it: built late, never hanging, its errors put into our words.
 
-- Built at the first call, in a thread of its own: imports (0.4 s), credentials and the metadata server may take longer
-  than the caller can wait. Built anew in a forked process, where the parent's gRPC threads are missing.
+- Built at the first call, in a thread of its own: credentials and the metadata server may take longer than the caller
+  can wait. Loading the libraries (0.4 s) counts against nobody's time limit. Built anew in a forked process, where the
+  parent's gRPC threads are missing.
 - Google's own retries are switched off on every call: with them `timeout=2` waits up to 300 s (measured 2026-11-20).
   What may safely be repeated is repeated here, within the caller's one deadline.
 - Connects again within seconds: gRPC by itself waits longer and longer, and found a server that had been away for 40 s
   only 28 s after its return (measured 2026-11-21; up to two minutes by its defaults).
 """
 
+import functools
 import importlib
 import math
 import os
@@ -90,6 +92,7 @@ class FirestoreClient:
         kinds: Mapping[str, type[Exception]],
     ) -> T:
         """What `rpc(google, remaining_s)` returns. Errors named in `kinds` become those, others StoreUnavailable."""
+        load()  # work of this machine's own, seconds on a busy one: no reason to give the store up
         deadline = time.monotonic() + timeout_s
         google = self._google(timeout_s)
         pauses_s = iter(PAUSES_S)
@@ -141,10 +144,15 @@ class FirestoreClient:
 
     def _build(self, building: "Future[Google]") -> None:
         try:
-            library = {name: importlib.import_module(module) for name, module in LIBRARIES.items()}
-            building.set_result(_connected(self._project, self._database, library))
+            building.set_result(_connected(self._project, self._database, load()))
         except Exception as error:
             building.set_exception(error)
+
+
+@functools.cache
+def load() -> Mapping[str, Any]:
+    """Google's libraries, by the names in LIBRARIES."""
+    return {name: importlib.import_module(module) for name, module in LIBRARIES.items()}
 
 
 def _connected(project: str | None, database: str, library: Mapping[str, Any]) -> Google:
