@@ -113,6 +113,7 @@ class Connection:
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._early: list[bytes] = []  # what came while a request was being sent
+        self._drained = False
         self.idle_since = 0.0
         self.used = False
 
@@ -126,9 +127,16 @@ class Connection:
         if self._early:
             return self._early.pop(0)
         try:
-            return self._sock.recv(RECEIVE_BYTES)
+            data = self._sock.recv(RECEIVE_BYTES)
+            self._drained = len(data) < RECEIVE_BYTES and not (self._is_tls and self._sock.pending())  # type: ignore[attr-defined]
+            return data
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
+
+    def was_drained(self) -> bool:
+        """The last `receive` took all there was: the next would find nothing, and cost as much. Says so once."""
+        drained, self._drained = self._drained, False
+        return drained
 
     def send(self, data: bytes, deadline: float) -> bool:
         """Sends all; False if the peer answered or hung up before it had everything."""

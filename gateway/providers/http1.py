@@ -88,8 +88,11 @@ class Exchange:
             raise UpstreamTimeout(f"{fault}; try again")
         try:
             wait_s = min(until, limit) - now
-            if wait_s > 0 and not self._connection.wait_readable(wait_s):
-                return limit <= until
+            if wait_s > 0:
+                if not self._connection.wait_readable(wait_s):
+                    return limit <= until
+            elif self._connection.was_drained():
+                return False
             data = self._connection.receive()
         except OSError as error:
             return self._broke(repr(error))
