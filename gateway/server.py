@@ -54,6 +54,7 @@ def make_config(house: House) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         access_log=False,
+        proxy_headers=False,
         log_level="critical",  # it reports broken streams as errors of ours; the records tell of them
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
