@@ -48,6 +48,8 @@ class AsgiGateway:
                     await self._stream(reply.body, receive, send)
         except TimeoutError:
             log.warning("a stream was broken off after %s s", self._total_timeout_s)
+        except Exception:  # the server says nothing of it, since it would also tell of every broken stream
+            log.exception("an answer could not be handed over")
         finally:
             if not reply.done():
                 await loop.run_in_executor(self._threads, _close, reply)

@@ -23,19 +23,18 @@ from gateway.canonical.store import (
     Update,
     Write,
 )
+from gateway.store import firestore_writes
 from gateway.store.documents import check_document_path, check_write, expiry, is_expired
 from gateway.store.firestore_client import REPEATABLE_READ, REPEATABLE_WRITE, FirestoreClient, Google
 from gateway.store.firestore_wire import (
-    Written,
-    add_write,
     parse_document,
     parse_version,
-    parse_written,
     render_condition,
     render_query,
     render_replacement,
     render_version,
 )
+from gateway.store.firestore_writes import Written
 from gateway.store.queries import Query, parse_query, render_page
 
 READ_ERRORS = {"InvalidArgument": ValueError, "FailedPrecondition": StoreError}
@@ -140,16 +139,12 @@ class FirestoreStore:
         for write in writes:
             check_write(write)
 
-        def commit(google: Google, remaining_s: float) -> list[Any]:
-            batch = google.client.batch()
-            for write in writes:
-                add_write(google, batch, write)
-            results: list[Any] = batch.commit(retry=None, timeout=remaining_s)
-            return results
-
-        kinds = _commit_errors(writes)
-        results = self._client.call(commit, timeout_s=timeout_s, repeatable=REPEATABLE_WRITE, kinds=kinds)
-        return [parse_written(write, result) for write, result in zip(writes, results, strict=True)]
+        return self._client.call(
+            lambda google, remaining_s: firestore_writes.commit(google, writes, remaining_s),
+            timeout_s=timeout_s,
+            repeatable=REPEATABLE_WRITE,
+            kinds=_commit_errors(writes),
+        )
 
     def _replace(self, expired: Document, data: Json, timeout_s: float) -> str:
         """Puts a new document where an expired one lingers, unless somebody else was quicker: AlreadyExists."""

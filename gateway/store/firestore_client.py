@@ -30,6 +30,7 @@ LIBRARIES = {
     "services": "google.cloud.firestore_v1.services.firestore",
     "transports": "google.cloud.firestore_v1.services.firestore.transports",
     "query": "google.cloud.firestore_v1.base_query",
+    "types": "google.cloud.firestore_v1.types",
     "fields": "google.cloud.firestore_v1.field_path",
     "timestamps": "google.protobuf.timestamp_pb2",
     "retry": "google.api_core.retry",
@@ -68,6 +69,8 @@ class Google:
     """The client of this process and the modules it needs, by the names in LIBRARIES."""
 
     client: Any
+    service: Any  # the generated client beneath it
+    database: str  # projects/P/databases/D
     transport: Any
     library: Mapping[str, Any]
     errors: tuple[type[Exception], ...]
@@ -159,9 +162,11 @@ def _connected(project: str | None, database: str, library: Mapping[str, Any]) -
     client = library["firestore"].Client(project=project, database=database)
     transport = _transport(client, library)
     # Google's client takes no channel options; its own channel would be made here, at the first call.
-    client._firestore_api_internal = library["services"].FirestoreClient(transport=transport)
+    service = client._firestore_api_internal = library["services"].FirestoreClient(transport=transport)
     return Google(
         client=client,
+        service=service,
+        database=f"projects/{client.project}/databases/{database}",
         transport=transport,
         library=library,
         errors=(library["api_errors"].GoogleAPIError, library["auth_errors"].GoogleAuthError, library["grpc"].RpcError),

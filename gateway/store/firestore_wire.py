@@ -1,31 +1,19 @@
-"""Documents, writes, versions and queries in the terms of Google's Firestore client, and back.
+"""Documents, versions and queries in the terms of Google's Firestore client, and back.
 
 Field names are always escaped (`FieldPath`): model names hold dots and @, which Firestore would take for a path.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.canonical.store import Create, Delete, Document, Increment, Json, Put, Update, Write
+from gateway.canonical.store import Document, Json
 from gateway.store.documents import expiry
 from gateway.store.firestore_client import Google
 from gateway.store.queries import Query
 
 ARRAY_IN_ARRAY = "[]"  # Firestore has no array directly in an array: {"[]": […]} stands for one
 MAP_IN_ARRAY = "{}"  # and {"{}": {…}} for a map that would look like one of these two
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What Firestore says of one write: when the document last changed, and the new values of an Increment."""
-
-    update_time: Any  # None for a deletion
-    increments: dict[str, int]
-
-    def version(self, expires_at: float | None) -> str:
-        return render_version(self.update_time, expires_at)
 
 
 def render_version(update_time: Any, expires_at: float | None) -> str:
@@ -51,45 +39,14 @@ def parse_document(snapshot: Any) -> Document:
     return Document(snapshot.reference.path, data, render_version(snapshot.update_time, expiry(data)))
 
 
-def parse_written(write: Write, result: Any) -> Written:
-    """`result` is the WriteResult of `write`, whose transform results stand in the order of the sorted field names."""
-    values = [parse_number(value) for value in result.transform_results]
-    names = sorted(write.amounts) if isinstance(write, Increment) else []
-    return Written(result.update_time, dict(zip(names, values, strict=True)))
-
-
-def parse_number(value: Any) -> int:
-    """The value of a counter; a double where the field held one before."""
-    return value.integer_value if "integer_value" in value else int(value.double_value)
-
-
-def add_write(google: Google, batch: Any, write: Write) -> None:
-    """Adds one of our writes to a batch of Google's."""
-    document = google.client.document(write.path)
-    match write:
-        case Create():
-            batch.create(document, _encoded(write.data))
-        case Put():
-            batch.set(document, _encoded(write.data))
-        case Update():
-            condition = render_condition(google, write.if_version)
-            batch.update(document, render_fields(google, write.fields), option=condition)
-        case Increment():
-            add = google.library["firestore"].Increment
-            values = {**_encoded(write.fields), **{name: add(amount) for name, amount in write.amounts.items()}}
-            batch.set(document, values, merge=[google.library["fields"].FieldPath(name) for name in values])
-        case Delete():
-            batch.delete(document)
-
-
 def render_fields(google: Google, fields: Json) -> dict[str, Any]:
     """Top-level fields as an update names them."""
-    return {_escaped(google, name): _encoded(value) for name, value in fields.items()}
+    return {escaped(google, name): encoded(value) for name, value in fields.items()}
 
 
 def render_replacement(google: Google, old: Mapping[str, Any], new: Json) -> dict[str, Any]:
     """An update that makes of the fields of `old` exactly `new`: Firestore's `set` can be put under no condition."""
-    gone = {_escaped(google, name): google.library["firestore"].DELETE_FIELD for name in old}
+    gone = {escaped(google, name): google.library["firestore"].DELETE_FIELD for name in old}
     return {**gone, **render_fields(google, new)}
 
 
@@ -107,27 +64,29 @@ def render_query(google: Google, query: Query, after: tuple[Any, str] | None) ->
     open_collection = google.client.collection_group if query.group else google.client.collection
     rendered = open_collection(query.collection)
     for name, operator, value in query.where:
-        condition = google.library["query"].FieldFilter(_escaped(google, name), operator, _encoded(value))
+        condition = google.library["query"].FieldFilter(escaped(google, name), operator, encoded(value))
         rendered = rendered.where(filter=condition)
     direction = "DESCENDING" if query.descending else "ASCENDING"
-    orders = [_escaped(google, query.order_by)] if query.order_by else []
+    orders = [escaped(google, query.order_by)] if query.order_by else []
     for order in (*orders, "__name__"):
         rendered = rendered.order_by(order, direction=direction)
     if after is None:
         return rendered
     value, path = after
-    place = {order: _encoded(value) for order in orders}
+    place = {order: encoded(value) for order in orders}
     return rendered.start_after({**place, "__name__": google.client.document(path)})
 
 
-def _escaped(google: Google, name: str) -> str:
+def escaped(google: Google, name: str) -> str:
+    """A field's name as a path of its own."""
     return str(google.library["fields"].FieldPath(name).to_api_repr())
 
 
-def _encoded(value: Any) -> Any:
+def encoded(value: Any) -> Any:
+    """A value with arrays in arrays made into something that Firestore can hold."""
     match value:
         case dict():
-            return {name: _encoded(member) for name, member in value.items()}
+            return {name: encoded(member) for name, member in value.items()}
         case list() | tuple():
             return [_encoded_member(member) for member in value]
         case _:
@@ -136,10 +95,10 @@ def _encoded(value: Any) -> Any:
 
 def _encoded_member(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return {ARRAY_IN_ARRAY: _encoded(value)}
+        return {ARRAY_IN_ARRAY: encoded(value)}
     if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in (ARRAY_IN_ARRAY, MAP_IN_ARRAY):
-        return {MAP_IN_ARRAY: _encoded(value)}
-    return _encoded(value)
+        return {MAP_IN_ARRAY: encoded(value)}
+    return encoded(value)
 
 
 def _decoded(value: Any) -> Any:
