@@ -73,10 +73,10 @@ def render_ratios(result: dict[str, Any]) -> str:
     ours = [name for name in result["targets"] if "/" in name]
     peers = [name for name in result["targets"] if "/" not in name]
     wanted = (
-        ("c1", "added_p50_ms", "added latency, p50", False),
+        ("c1", "added_p50_ms", "added latency, p50, ms", False),
         ("c32", "rps", "calls/s, 1.4 KB", True),
         ("c32-large", "rps", "calls/s, 108 KB", True),
-        ("s200", "cpu_ms_per_1000_events", "CPU per 1,000 events", False),
+        ("s200", "cpu_ms_per_1000_events", "CPU per 1,000 events, ms", False),
     )
     rows: list[Row] = []
     for measure, metric, title, more_is_better in wanted:
