@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-DAY_S = 86_400
 WELL_KNOWN_KEYS = ("sk-1234", "changeme", "change-me", "password", "secret", "admin", "test", "example", "0123456789")
 ADMIN_KEY_CHARACTERS_MIN = 32
 LOCATION = re.compile(r"global|us|eu|[a-z]+(?:-[a-z]+)+\d{1,2}")

@@ -6,7 +6,6 @@
     ├── Unauthenticated       401  no, unknown, revoked or expired key: told apart in the log only
     ├── NotFound              404  no such path, or a model this key may not use
     ├── MethodNotAllowed      405
-    ├── NotSupported          501  an operation that no provider of this project offers
     ├── Overloaded            529  too many open calls on this instance
     ├── CredentialRefused     502  the gateway's own credential was refused upstream
     ├── UpstreamFailed        502  connection refused, reset, or an answer that is not one
@@ -87,10 +86,6 @@ class MethodNotAllowed(GatewayError):
 
     def headers(self) -> dict[str, str]:
         return {**super().headers(), "allow": self.allow}
-
-
-class NotSupported(GatewayError):
-    status, kind, should_retry = 501, "not_supported", False
 
 
 class Overloaded(GatewayError):

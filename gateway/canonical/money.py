@@ -1,6 +1,6 @@
 """Money is integers: a price is pico-dollars per token (= micro-dollars per million tokens), an amount nano-dollars."""
 
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 
 PICO_PER_NANO = 1_000
 NANO_PER_DOLLAR = 1_000_000_000
@@ -16,16 +16,6 @@ def price_picodollars(dollars_per_million: str | int | float) -> int:
     if exact != exact.to_integral_value() or exact < 0:
         raise ValueError(f"a price must be a non-negative multiple of 0.000001 $ per million tokens, not {dollars_per_million}")
     return int(exact)
-
-
-def round_up_to_nanodollars(picodollars: int) -> int:
-    """Pico-dollars to whole nano-dollars, rounded up: done once per call, at settlement."""
-    return -(-picodollars // PICO_PER_NANO)
-
-
-def nanodollars_from_dollars(dollars: str) -> int:
-    """A decimal string of dollars to nano-dollars, rounded up."""
-    return int((Decimal(dollars) * NANO_PER_DOLLAR).to_integral_value(rounding=ROUND_CEILING))
 
 
 def format_dollars(nanodollars: int, *, digits: int = 9) -> str:
