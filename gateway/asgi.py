@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from gateway.callers.keys import find_key
-from gateway.canonical.errors import InvalidRequest, RequestTooLarge, StreamBroken
+from gateway.canonical.errors import StreamBroken
 from gateway.canonical.reply import Relay, Reply, Wait, Work, do_work, next_step
-from gateway.doors.http import HttpRequest
+from gateway.doors.http import HttpRequest, body_ended_early, body_too_large
 from gateway.doors.inference import InferenceDoor
 
 Message = MutableMapping[str, Any]
@@ -170,20 +170,19 @@ def read_headers(scope: Message) -> dict[str, str]:
 
 async def read_body(headers: dict[str, str], receive: Receive, limit_bytes: int) -> tuple[bytes, Exception | None]:
     """The body, or why there is none."""
-    too_large = RequestTooLarge(f"Request exceeds the maximum size of {limit_bytes} bytes that this gateway accepts")
     length = headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length) > limit_bytes:
-        return b"", too_large
+        return b"", body_too_large(limit_bytes)
     pieces: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b"", InvalidRequest("the request body ended early; send as many bytes as content-length says")
+            return b"", body_ended_early()
         pieces.append(message.get("body", b""))
         size += len(pieces[-1])
         if size > limit_bytes:
-            return b"", too_large
+            return b"", body_too_large(limit_bytes)
         if not message.get("more_body", False):
             return b"".join(pieces), None
 

@@ -10,9 +10,8 @@ from flask import Flask, Request, Response, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from gateway.app import House
-from gateway.canonical.errors import InvalidRequest, RequestTooLarge
 from gateway.canonical.reply import Reply, drive_blocking
-from gateway.doors.http import HttpRequest
+from gateway.doors.http import HttpRequest, body_ended_early, body_too_large
 from gateway.start import run_house
 
 log = logging.getLogger(__name__)
@@ -50,14 +49,10 @@ def read_body(flask_request: Request, limit_bytes: int) -> bytes:
     except RequestEntityTooLarge as error:
         raise body_too_large(limit_bytes) from error
     except (ClientDisconnected, OSError) as error:
-        raise InvalidRequest("the request body ended early; send as many bytes as content-length says") from error
+        raise body_ended_early() from error
     if len(body) > limit_bytes:
         raise body_too_large(limit_bytes)
     return body
-
-
-def body_too_large(limit_bytes: int) -> RequestTooLarge:
-    return RequestTooLarge(f"Request exceeds the maximum size of {limit_bytes} bytes that this gateway accepts")
 
 
 def respond(reply: Reply) -> Response:

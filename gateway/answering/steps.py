@@ -4,7 +4,7 @@ from collections.abc import Generator
 from typing import TypeVar
 
 from gateway.canonical.errors import StreamBroken, UpstreamFailed
-from gateway.canonical.json_object import JsonObject, NotAnObject
+from gateway.canonical.json_object import NotAnObject, check_object
 from gateway.providers.send import Attempt, Sender
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ def read_document(sender: Sender, attempt: Attempt) -> bytes:
     check_content_type(attempt, "application/json")
     try:
         body = drive(sender.read_whole(attempt.exchange, PLAIN_ANSWER_BYTES_MAX))
-        JsonObject(body)
+        check_object(body)
     except StreamBroken as error:
         raise UpstreamFailed("the provider broke off its answer; try again", reason=str(error)) from error
     except NotAnObject as error:

@@ -110,6 +110,11 @@ class JsonObject:
         return spans
 
 
+def check_object(source: bytes) -> None:
+    """NotAnObject if these bytes are not one JSON object; for answers that are only passed on."""
+    _parse(source)
+
+
 def drop_from_items(array: bytes, name: str) -> tuple[bytes, int]:
     """A JSON array of objects with the member `name` dropped from each item that has it, and how many had it.
 

@@ -16,13 +16,13 @@ from gateway.dialects import DIALECTS
 from gateway.providers import vertex_bridge
 from gateway.providers.google_errors import TOO_LONG, credential_refused, parse_google_error
 from gateway.providers.provider import Lesson, Outgoing, Provider
+from gateway.settings import LOCATION
 
 HOSTS = {
     "global": "https://aiplatform.googleapis.com",
     "us": "https://aiplatform.us.rep.googleapis.com",
     "eu": "https://aiplatform.eu.rep.googleapis.com",
 }
-LOCATION = re.compile(r"^(?:global|us|eu|[a-z]+(?:-[a-z]+)+\d{1,2})$")
 PROJECT = re.compile(r"^(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$|^\d{6,20}$")
 VERSIONS = {
     None: "vertex-2023-10-16",
@@ -42,7 +42,7 @@ def check_provider(provider: Provider) -> list[str]:
     faults = [
         f"provider {provider.id}: {location!r} is no Vertex AI location; use global, us, eu or a region such as us-east5"
         for location in provider.locations
-        if not LOCATION.match(location)
+        if not LOCATION.fullmatch(location)
     ]
     if provider.project_id is not None and not PROJECT.match(provider.project_id):
         faults.append(f"provider {provider.id}: {provider.project_id!r} is no Google Cloud project id")
@@ -60,18 +60,15 @@ def prepare(call: Call, target: Target, project_id: str, lesson: Lesson) -> Outg
         counting=counting,
         lesson=lesson,
     )
-    put = {"model": _quoted(bare_name(target.upstream_model))} if counting else {}
+    put = {"model": msgspec.json.encode(bare_name(target.upstream_model))} if counting else {}
     if from_messages or "anthropic_version" not in bridged.document:
-        put["anthropic_version"] = _quoted(_version(call.request.api_version))
+        put["anthropic_version"] = msgspec.json.encode(_version(call.request.api_version))
     if call.request.stream and bridged.document.value("stream") is not True:
         put["stream"] = b"true"
-    body = (
-        bridged.document.edited(drop=() if counting else ("model",), put=put) if put or not counting else bridged.document.source
-    )
     return Outgoing(
         path=_path(project_id, target, stream=call.request.stream, counting=counting),
         headers=_headers(call, bridged.betas),
-        body=body,
+        body=bridged.document.edited(drop=() if counting else ("model",), put=put),
         betas=bridged.betas,
         dropped=bridged.dropped,
     )
@@ -101,10 +98,6 @@ def _headers(call: Call, betas: tuple[str, ...]) -> dict[str, str]:
     if betas:
         headers["anthropic-beta"] = ",".join(betas)
     return headers
-
-
-def _quoted(text: str) -> bytes:
-    return msgspec.json.encode(text)
 
 
 def parse_error(call: Call, status: int, body: bytes, headers: Mapping[str, str], project_id: str) -> GatewayError:
