@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
+from gateway.canonical.capabilities import Capabilities
 from gateway.catalog.names import (
     VENDOR_KINDS,
     AskedModel,
@@ -22,7 +23,7 @@ from gateway.catalog.names import (
     vendor_of_name,
     without_long_context,
 )
-from gateway.catalog.rows import Capabilities, Lifecycle, Model, load
+from gateway.catalog.rows import Lifecycle, Model, load
 
 __all__ = [
     "AskedModel", "LocationClass", "Model", "all_models", "bare_name", "find", "is_safe_name", "kind_of", "location_class",

@@ -13,6 +13,8 @@ from typing import Literal
 
 import msgspec
 
+from gateway.canonical.capabilities import Capabilities
+
 State = Literal["active", "deprecated", "retired"]
 ONE = Decimal(1)
 
@@ -51,24 +53,6 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tiers: tuple[Tier, ...] = ()
     web_search_per_1000: Decimal = Decimal(0)
     premiums: Premiums = Premiums()
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a Claude model accepts. Source: Anthropic model pages and client catalog, 2026-11-20."""
-
-    sampling_params: bool  # temperature, top_p, top_k other than their defaults
-    temperature_with_top_p: bool  # both in one request
-    assistant_prefill: bool
-    thinking_budget: bool  # thinking.type "enabled" with budget_tokens
-    adaptive_thinking: bool
-    thinking_by_default: bool  # thinks when a request does not mention thinking
-    thinking_can_be_disabled: bool
-    forced_tool_choice: bool  # tool_choice "any" or "tool"; on older models not together with thinking
-    system_messages: bool  # role "system" inside messages
-    effort_levels: tuple[str, ...] = ()
-    effort_levels_without_thinking: tuple[str, ...] | None = None  # None: the same
-    thinking_between_tools: bool | None = None  # None: not known
 
 
 @dataclass(frozen=True, slots=True)
