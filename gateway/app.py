@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from gateway.answering import Answering
 from gateway.callers.identify import Callers
-from gateway.canonical.call import Call, Caller
+from gateway.canonical.call import Call, Caller, Plan
+from gateway.canonical.steps import Steps
 from gateway.canonical.store import Json, Store, StoreError
 from gateway.catalog.models import render_model
 from gateway.credentials.google_tokens import TokenBroker
@@ -88,7 +89,7 @@ def build_house(
     sender = Sender(pool, tokens, Lessons(store, now), timeouts, settings.total_timeout_s, settings.ping_interval_s)
     counting_locations = tuple(name for name in settings.count_tokens_locations.split(",") if name)
     answering = Answering(
-        plan=lambda call: plan(call, directory.all(), counting_locations),
+        plan=_planner(directory, counting_locations),
         reserve=reserve_unlimited,
         attempts=Attempts(sender.send),
         sender=sender,
@@ -129,6 +130,13 @@ def providers_from_environment(settings: Settings) -> list[Provider]:
     return [provider]
 
 
+def _planner(directory: Directory, counting_locations: tuple[str, ...]) -> Callable[[Call], Steps[Plan]]:
+    def plan_call(call: Call) -> Steps[Plan]:
+        return plan(call, (yield from directory.recall()), counting_locations)
+
+    return plan_call
+
+
 def _call_logger(lines: LineLog, settings: Settings) -> Callable[[Call, Json], None]:
     def write(call: Call, document: Json) -> None:
         http = {
@@ -155,7 +163,14 @@ def _model_lister(directory: Directory) -> Callable[[Caller], list[Json]]:
 
 def _readiness(store: Store, records: RecordWriter) -> Callable[[], tuple[bool, Json]]:
     def check() -> tuple[bool, Json]:
-        facts: Json = {"status": "ready", "store": "ok", "records_waiting": records.waiting, "records_lost": records.lost}
+        facts: Json = {
+            "status": "ready",
+            "store": "ok",
+            "records_waiting": records.waiting,
+            "records_lost": records.lost,
+            "records_written": records.records_written,
+            "commits": records.commits,
+        }
         try:
             store.ping(timeout_s=1.0)
         except StoreError as error:

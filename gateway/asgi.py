@@ -1,7 +1,7 @@
-"""The house as an ASGI application: calls are answered in threads, streams are relayed on the event loop.
+"""The house as an ASGI application: every call goes its way on the event loop, and leaves it only for what must block.
 
-A call needs a thread until its provider begins to answer. From then on its stream costs a few microseconds of the loop
-for each chunk and no thread, so that one process carries a thousand of them.
+A call that waits, for its provider's first word or the next of its events, costs no thread, so that one process carries
+a thousand of them.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl
 
 from gateway.callers.keys import find_key
 from gateway.canonical.errors import StreamBroken
-from gateway.canonical.reply import Relay, Reply, Wait, Work, do_work, next_step
+from gateway.canonical.reply import Relay, Reply
+from gateway.canonical.steps import Pause, Steps, Until, Wait
 from gateway.doors.http import HttpRequest, body_ended_early, body_too_large
 from gateway.doors.inference import InferenceDoor
 
@@ -24,20 +25,20 @@ log = logging.getLogger(__name__)
 
 
 class AsgiGateway:
-    """`threads` bounds the calls that wait for their provider's first word, and what blocks beside them."""
+    """`threads` bounds what blocks at the same time: connections being made, a store or a token that is waited for."""
 
     def __init__(self, door: InferenceDoor, *, threads: int, total_timeout_s: float) -> None:
         self._door = door
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="call")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="work")
         self._total_timeout_s = total_timeout_s
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One request. Returning without the end of a body breaks the connection: that is how a broken stream is told."""
         if scope["type"] != "http":
             return
-        loop = asyncio.get_running_loop()
         request = await self._read(scope, receive)
-        reply = await loop.run_in_executor(self._threads, self._door.handle, request)
+        driver = Driver(asyncio.get_running_loop(), self._threads)
+        reply = await driver.run(self._door.handle(request))
         try:
             if isinstance(reply.body, bytes):
                 await send(render_start(reply, len(reply.body)))
@@ -45,14 +46,15 @@ class AsgiGateway:
             else:
                 await send(render_start(reply, None))
                 async with asyncio.timeout(self._total_timeout_s):
-                    await self._stream(reply.body, receive, send)
+                    await self._stream(driver, reply.body, receive, send)
         except TimeoutError:
             log.warning("a stream was broken off after %s s", self._total_timeout_s)
         except Exception:  # the server says nothing of it, since it would also tell of every broken stream
             log.exception("an answer could not be handed over")
         finally:
+            driver.stop()
             if not reply.done():
-                await loop.run_in_executor(self._threads, _close, reply)
+                await asyncio.get_running_loop().run_in_executor(self._threads, _close, reply)
 
     async def _read(self, scope: Message, receive: Receive) -> HttpRequest:
         """The request with its body. From strangers without a key no body is taken in."""
@@ -69,68 +71,116 @@ class AsgiGateway:
 
         return HttpRequest(scope["method"], scope["path"], headers, query, take_body)
 
-    async def _stream(self, relay: Relay, receive: Receive, send: Send) -> None:
-        loop = asyncio.get_running_loop()
-        readiness = Readiness(loop)
+    async def _stream(self, driver: "Driver", relay: Relay, receive: Receive, send: Send) -> None:
         leaving = asyncio.ensure_future(receive())
-        leaving.add_done_callback(lambda _: readiness.resolve(False))
-        readable: bool | None = None
+        leaving.add_done_callback(lambda _: driver.resolve(False))
         try:
-            while (step := next_step(relay, readable)) is not None:
-                readable = None
-                while isinstance(step, Work):
-                    readiness.stop()  # the socket may serve another call while this one is written down
-                    step = await loop.run_in_executor(self._threads, do_work, relay, step)
-                if step is None:
-                    break
-                if isinstance(step, Wait):
-                    readable = await readiness.wait(step.source.fileno(), step.wait_s)
-                else:
+            step = next(relay)
+            while not leaving.done():
+                if isinstance(step, bytes):
                     await send({"type": "http.response.body", "body": step, "more_body": True})
-                if leaving.done():
-                    return
-            readiness.stop()
+                    step = next(relay)
+                    continue
+                try:
+                    answer = await driver.see_to(step)
+                except Exception as error:
+                    step = relay.throw(error)
+                else:
+                    step = relay.send(answer)
+        except StopIteration:
             await send({"type": "http.response.body"})
         except StreamBroken:
             return
         finally:
-            readiness.stop()
             leaving.cancel()
 
 
-class Readiness:
-    """Waits for a provider's socket on the loop. The socket stays registered from one wait to the next, and one timer is
-    moved along instead of one being made for each wait: streams wait a thousand times and are silent once."""
+class Driver:
+    """Sees to what one call has to wait for. Its socket stays registered from one wait to the next, and one timer is moved
+    along instead of one being made for each wait: streams wait a thousand times and are silent once."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor) -> None:
         self._loop = loop
+        self._threads = threads
         self._fd: int | None = None
+        self._writing = False
         self._waiting: asyncio.Future[bool] | None = None
         self._until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def wait(self, fd: int, wait_s: float) -> "asyncio.Future[bool]":
-        """True as soon as there is something to read, False after `wait_s`."""
-        self._waiting = self._loop.create_future()
-        self._until = self._loop.time() + wait_s
-        if self._fd != fd:
-            self._unregister()
-            self._loop.add_reader(fd, self._wake)
-            self._fd = fd
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._until, self._expire)
-        return self._waiting
+    async def run(self, steps: Steps[Reply]) -> Reply:
+        """To the end."""
+        try:
+            pause = steps.send(None)
+            while True:
+                try:
+                    answer = await self.see_to(pause)
+                except Exception as error:
+                    pause = steps.throw(error)
+                else:
+                    pause = steps.send(answer)
+        except StopIteration as end:
+            reply: Reply = end.value
+            return reply
+        finally:
+            self.stop()
+            steps.close()
 
-    def resolve(self, readable: bool) -> None:
+    def see_to(self, pause: Pause) -> "asyncio.Future[Any]":
+        """Brings what is to be sent back for a pause."""
+        if isinstance(pause, Wait):
+            return self._ready(pause)
+        self._unregister()  # the socket may serve another call meanwhile
+        if isinstance(pause, Until):
+            return self._told(pause)
+        return self._loop.run_in_executor(self._threads, pause.run)
+
+    def resolve(self, answer: bool) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is not None and not waiting.done():
-            waiting.set_result(readable)
+            waiting.set_result(answer)
 
     def stop(self) -> None:
         self._unregister()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _begin(self, wait_s: float) -> "asyncio.Future[bool]":
+        waiting = self._waiting = self._loop.create_future()
+        self._until = self._loop.time() + wait_s
+        if self._timer is not None and self._timer.when() > self._until:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._until, self._expire)
+        return waiting
+
+    def _ready(self, pause: Wait) -> "asyncio.Future[bool]":
+        fd = pause.source.fileno()
+        if self._fd != fd or self._writing != pause.writing:
+            self._unregister()
+            self._fd, self._writing = fd, pause.writing
+            self._loop.add_reader(fd, self._wake)
+            if pause.writing:
+                self._loop.add_writer(fd, self._wake)
+        return self._begin(pause.wait_s)
+
+    def _told(self, pause: Until) -> "asyncio.Future[bool]":
+        waiting = self._begin(pause.wait_s)
+        pause.signal.on_told(lambda: self._tell(waiting))
+        return waiting
+
+    def _tell(self, waiting: "asyncio.Future[bool]") -> None:
+        """From any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._resolve_if, waiting)
+        except RuntimeError:
+            return  # the loop has ended, and with it whoever waited
+
+    def _resolve_if(self, waiting: "asyncio.Future[bool]") -> None:
+        if self._waiting is waiting:
+            self.resolve(True)
 
     def _wake(self) -> None:
         if self._waiting is None:
@@ -150,6 +200,8 @@ class Readiness:
     def _unregister(self) -> None:
         if self._fd is not None:
             self._loop.remove_reader(self._fd)
+            if self._writing:
+                self._loop.remove_writer(self._fd)
             self._fd = None
 
 

@@ -3,10 +3,10 @@
 import time
 
 from gateway.administration.provider_tests import ProbeResult
-from gateway.answering.steps import drive
 from gateway.canonical.call import AttemptRecord, Call, Caller, Request, Target
 from gateway.canonical.errors import GatewayError, StreamBroken
 from gateway.canonical.json_object import JsonObject
+from gateway.canonical.steps import run_blocking
 from gateway.catalog.models import vendor_of
 from gateway.providers import PROVIDERS
 from gateway.providers.provider import Provider
@@ -30,8 +30,8 @@ class Prober:
         tries: list[AttemptRecord] = []
         started = time.monotonic()
         try:
-            attempt = drive(self._sender.send(_call(model), target, tries))
-            drive(self._sender.read_whole(attempt.exchange, ANSWER_BYTES_MAX))
+            attempt = run_blocking(self._sender.send(_call(model), target, tries))
+            run_blocking(self._sender.read_whole(attempt.exchange, ANSWER_BYTES_MAX))
             return ProbeResult(200, latency_ms=round((time.monotonic() - started) * 1000))
         except (GatewayError, StreamBroken) as error:
             words = error.reason if isinstance(error, GatewayError) and error.status == 502 else str(error)

@@ -15,7 +15,7 @@ from gateway.app import House
 from gateway.asgi import AsgiGateway
 from gateway.start import run_house
 
-THREADS_FOR_PROBES = 16
+THREADS = 64  # for what blocks: calls themselves need none
 BACKLOG = 2048
 KEEP_ALIVE_S = 75  # above the minute that front ends keep a silent connection, so that they end it and not we
 
@@ -44,7 +44,7 @@ def make_config(house: House) -> uvicorn.Config:
     settings = house.settings
     app = AsgiGateway(
         house.door,
-        threads=settings.max_open_calls + THREADS_FOR_PROBES,
+        threads=THREADS,
         total_timeout_s=settings.total_timeout_s,
     )
     return uvicorn.Config(

@@ -11,6 +11,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntity
 
 from gateway.app import House
 from gateway.canonical.reply import Reply, drive_blocking
+from gateway.canonical.steps import run_blocking
 from gateway.doors.http import HttpRequest, body_ended_early, body_too_large
 from gateway.start import run_house
 
@@ -24,7 +25,7 @@ def make_flask(house: House) -> Flask:
 
     @app.before_request
     def handle() -> Response:
-        return respond(house.door.handle(to_http_request(request)))
+        return respond(run_blocking(house.door.handle(to_http_request(request))))
 
     app.register_error_handler(Exception, _fault)
     return app

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gateway.answering.reading import read_document
 from gateway.answering.run import Run, route_headers
-from gateway.answering.steps import drive, read_document
 from gateway.canonical.call import Call, Plan
 from gateway.canonical.errors import GatewayError, InternalError, Overloaded, Unavailable
 from gateway.canonical.reply import Reply
+from gateway.canonical.steps import Steps
 from gateway.canonical.store import Json
 from gateway.dialects import DIALECTS
 from gateway.providers.send import Sender
@@ -27,7 +28,7 @@ BROKEN_BEFORE_THE_END_S = 1.0  # what is left of the drain time for the records 
 class Answering:
     """Answers calls, and knows which are open."""
 
-    plan: Callable[[Call], Plan]
+    plan: Callable[[Call], Steps[Plan]]
     reserve: Reserve
     attempts: Attempts
     sender: Sender
@@ -41,17 +42,17 @@ class Answering:
     _open: set[Run] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, call: Call) -> Reply:
+    def answer(self, call: Call) -> Steps[Reply]:
         """Raises GatewayError if there is no answer; the call is recorded then, if it had been admitted."""
-        plan = self.plan(call)
+        plan = yield from self.plan(call)
         if call.request.operation == "count_tokens":
-            return self._count(call, plan)
-        run = self._begin(call, plan)
+            return (yield from self._count(call, plan))
+        run = yield from self._begin(call, plan)
         try:
-            return run.stream() if call.request.stream else run.plain()
+            return (yield from run.stream() if call.request.stream else run.plain())
         except GatewayError as error:
             told = run.fail(error)
-            run.close()
+            yield from run.end()
             if told is not error:
                 raise told from error
             raise
@@ -60,7 +61,7 @@ class Answering:
             run.close()
             raise
 
-    def _begin(self, call: Call, plan: Plan) -> Run:
+    def _begin(self, call: Call, plan: Plan) -> Steps[Run]:
         """Admits a call: there is room for it, and money."""
         run = Run(self, call, plan)
         with self._lock:
@@ -70,7 +71,7 @@ class Answering:
                 raise Overloaded("too many open calls on this instance of the gateway; try again", retry_after_s=1)
             self._open.add(run)
         try:
-            run.hold = self.reserve(call, plan)
+            run.hold = yield from self.reserve(call, plan)
         except BaseException:
             self.forget(run)
             raise
@@ -101,13 +102,13 @@ class Answering:
         while self._open and self.clock() < until:
             time.sleep(0.02)
 
-    def _count(self, call: Call, plan: Plan) -> Reply:
+    def _count(self, call: Call, plan: Plan) -> Steps[Reply]:
         """Token counting: never billed, never blocked, no usage document."""
         outcome = Outcome(status=200, target=plan.targets[0])
         try:
-            attempt = drive(self.attempts.first_success(call, plan, outcome.attempts))
+            attempt = yield from self.attempts.first_success(call, plan, outcome.attempts)
             outcome.target = attempt.target
-            body = read_document(self.sender, attempt)
+            body = yield from read_document(self.sender, attempt)
             headers = route_headers(outcome, attempt)
         except GatewayError as error:
             if not offers_no_counting(error):

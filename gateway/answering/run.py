@@ -6,15 +6,15 @@ net for clients that vanish.
 
 import logging
 import threading
-from collections.abc import Generator
-from typing import Protocol
+from typing import Any, Protocol
 
-from gateway.answering.steps import advance, check_content_type, drive, read_document
+from gateway.answering.reading import check_content_type, read_document
 from gateway.canonical.call import Call, Plan
 from gateway.canonical.dialect import Dialect
 from gateway.canonical.errors import GatewayError, InternalError, StreamBroken, Unavailable, UpstreamFailed
 from gateway.canonical.money import format_dollars
-from gateway.canonical.reply import Relay, Reply, Wait, Work
+from gateway.canonical.reply import Relay, Reply
+from gateway.canonical.steps import Signal, Steps, Until, Wait
 from gateway.canonical.store import Create, Json
 from gateway.dialects import DIALECTS
 from gateway.providers.send import Attempt, Sender
@@ -25,6 +25,7 @@ from gateway.spending.budgets import Hold
 from gateway.spending.meter import Meter
 from gateway.spending.prices import PriceBook
 
+RECORD_WAIT_S = 2.0
 log = logging.getLogger(__name__)
 
 
@@ -53,7 +54,8 @@ class Run:
         self._call = call
         self._dialect: Dialect = DIALECTS[call.dialect]
         self._plan = plan
-        self._steps: Generator[None, None, Attempt] | None = None
+        self._steps: Steps[Attempt] | None = None
+        self._heard: Any = None  # what the next of these steps is told
         self._attempt: Attempt | None = None
         self._meter: Meter | None = None
         self._outcome = Outcome(status=200, target=plan.targets[0])
@@ -61,39 +63,57 @@ class Run:
         self._settled = False
         self._lock = threading.Lock()
 
-    def plain(self) -> Reply:
+    def plain(self) -> Steps[Reply]:
         self._steps = self._house.attempts.first_success(self._call, self._plan, self._outcome.attempts)
-        return self._whole(self._take(drive(self._steps)))
+        return (yield from self._whole(self._take((yield from self._steps))))
 
-    def _whole(self, attempt: Attempt) -> Reply:
+    def _whole(self, attempt: Attempt) -> Steps[Reply]:
         """Reads the whole body, settles, then hands it over."""
         self._meter = Meter(len(self._call.request.document.source), None)
-        body = read_document(self._house.sender, attempt)
+        body = yield from read_document(self._house.sender, attempt)
         self._first_word()
         found = self._dialect.parse_usage(body)
         usage, self._outcome.answered_model = found if found else (None, None)
         self._meter.settle_plain(usage, len(body))
-        self.settle()
+        yield from self.settle()
         headers = {
             **route_headers(self._outcome, attempt),
             "content-type": attempt.head.headers["content-type"],
             "x-gateway-cost-usd": format_dollars(self._outcome.cost_nanodollars),
         }
-        return Reply(200, headers, body, self.close)
+        return Reply(200, headers, body)
 
-    def stream(self) -> Reply:
+    def stream(self) -> Steps[Reply]:
         """Replies as soon as the provider does, or with a ping of ours if it is silent for long: that commits to 200,
         and a failure after it is an error event."""
         self._steps = self._house.attempts.first_success(self._call, self._plan, self._outcome.attempts)
-        found = advance(self._steps)
+        found = yield from self._until_silence(self._steps)
         if found is not None:
             attempt = self._take(found)
             if attempt.head.headers.get("content-type", "").startswith("application/json"):
-                return self._whole(attempt)
+                return (yield from self._whole(attempt))
             check_content_type(attempt, "text/event-stream")
         headers = route_headers(self._outcome, self._attempt)
         headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        return Reply(200, headers, self._relay(), self.close, lambda: self._settled)
+        return Reply(200, headers, self._relay(), self.close, self._done)
+
+    def _until_silence(self, steps: Steps[Attempt]) -> Steps[Attempt | None]:
+        """The attempt, or None when a while has passed in silence: call again to go on."""
+        try:
+            pause = steps.send(self._heard)
+            while True:
+                try:
+                    answer = yield pause
+                except Exception as error:  # what the work raised is for those who asked for it
+                    pause = steps.throw(error)
+                    continue
+                if isinstance(pause, Wait) and not answer:
+                    self._heard = answer
+                    return None
+                pause = steps.send(answer)
+        except StopIteration as end:
+            attempt: Attempt = end.value
+            return attempt
 
     def _relay(self) -> Relay:
         try:
@@ -101,7 +121,7 @@ class Run:
             yield from self._chunks()
         except GatewayError as error:  # nothing of the provider's has passed: the stream can end properly
             told = self.fail(error)
-            yield Work(self.settle)
+            yield from self.settle()
             yield self._dialect.render_stream_error(told, self._call.id)
         except (GeneratorExit, StreamBroken):
             raise
@@ -112,27 +132,24 @@ class Run:
 
     def _head(self) -> Relay:
         """Pings until the provider's head is there."""
+        assert self._steps is not None
         while self._attempt is None:
             yield self._dialect.render_ping()
-            yield Work(self._advance)
-
-    def _advance(self) -> None:
-        assert self._steps is not None
-        found = advance(self._steps)
-        if found is not None:
-            check_content_type(self._take(found), "text/event-stream")
+            found = yield from self._until_silence(self._steps)
+            if found is not None:
+                check_content_type(self._take(found), "text/event-stream")
 
     def _chunks(self) -> Relay:
         """The provider's bytes as they arrive. Settled before the chunk that ends the stream is handed over."""
         assert self._attempt is not None
         exchange = self._attempt.exchange
-        pause = Wait(exchange, self._house.sender.wait_s)
+        wait_s = self._house.sender.wait_s
         watch = self._dialect.watch_stream()
         self._meter = meter = Meter(len(self._call.request.document.source), watch)
         try:
-            while (chunk := exchange.read(0)) != b"":
+            while (chunk := exchange.read()) != b"":
                 if chunk is None:
-                    if not (yield pause) and watch.at_boundary:
+                    if not (yield exchange.pause(wait_s)) and watch.at_boundary:
                         yield self._dialect.render_ping()
                     continue
                 self._first_word()
@@ -140,7 +157,7 @@ class Run:
                 if (watch.ended or watch.error_kind) and not self._settled:
                     self._outcome.answered_model = watch.answered_model
                     self._outcome.error_type = watch.error_kind
-                    yield Work(self.settle)
+                    yield from self.settle()
                 yield chunk
             if not watch.ended and watch.error_kind is None:
                 raise StreamBroken("the provider ended its stream before the end")
@@ -158,7 +175,7 @@ class Run:
         if isinstance(error, StreamBroken):
             error = UpstreamFailed(f"{error}; try again", kind="overloaded_error")
         told = self.fail(error)
-        yield Work(self.settle)
+        yield from self.settle()
         if at_boundary:
             yield self._dialect.render_stream_error(told, self._call.id)
         raise StreamBroken(str(error)) from error
@@ -184,40 +201,59 @@ class Run:
             self._house.sender.interrupt(self._call.id)
 
     def abandon(self) -> None:
-        """Records a call whose own thread will not get to it any more."""
+        """Records a call whose own way will not get to it any more."""
         if not self._settled:
             self.fail(UpstreamFailed("the call was cut off"))
-            self.settle()
+            self._record()
+
+    def end(self) -> Steps[None]:
+        """Gives everything back."""
+        self._let_go()
+        yield from self.settle()
 
     def close(self) -> None:
-        """Gives everything back; may be called again. What is not settled by now lost its client."""
+        """`end`, where waiting is allowed; may be called again. What is not settled by now lost its client."""
+        self._let_go()
+        if not self._settled and self._outcome.error_type is None:
+            self._outcome.client_gone = True
+        if written := self._record():
+            written.wait(RECORD_WAIT_S)
+
+    def _let_go(self) -> None:
         if self._attempt is not None:
             self._attempt.exchange.close()
         if self._steps is not None:
             self._steps.close()
-        if not self._settled and self._outcome.error_type is None:
-            self._outcome.client_gone = True
-        self.settle()
 
-    def settle(self) -> None:
-        """Prices what was used, writes the record and its log line. Once."""
+    def _done(self) -> bool:
+        return self._settled and (self._attempt is None or self._attempt.exchange.finished)
+
+    def settle(self) -> Steps[None]:
+        """Records the call, and waits a while until that is written. Once."""
+        if written := self._record():
+            yield Until(written, RECORD_WAIT_S)
+
+    def _record(self) -> Signal | None:
+        """Prices what was used, hands over the record and writes its log line. None if that was done before."""
         with self._lock:
             if self._settled:
-                return
+                return None
             self._settled = True
         house, outcome, call = self._house, self._outcome, self._call
         try:
             outcome.latency_ms = round((house.clock() - call.started) * 1000)
             self._price()
-            writes = self.hold.settle(outcome.cost_nanodollars) if self.hold else []
+            writes = self.hold.settle(outcome.usage, outcome.cost_nanodollars) if self.hold else []
             outcome.holds = self.hold.render() if self.hold else []
             document = render_document(call, outcome, house.retention_days)
             try:
                 house.log_line(call, {**document, "reason": outcome.reason})
             finally:
-                house.records.write([Create(document_path(call), document), *writes])
+                written = house.records.hand_over([Create(document_path(call), document), *writes])
+            return written
         except Exception:  # the answer is on its way to the client: a fault in book-keeping must not break it
             log.exception("call %s could not be settled", call.id)
+            return None
         finally:
             house.forget(self)
 

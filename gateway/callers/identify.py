@@ -10,6 +10,7 @@ from datetime import datetime
 from gateway.callers.keys import find_key, hash_key
 from gateway.canonical.call import Caller
 from gateway.canonical.errors import Unauthenticated, Unavailable
+from gateway.canonical.steps import Steps
 from gateway.canonical.store import Json, Store, StoreUnavailable
 from gateway.store.snapshot import Snapshot
 
@@ -53,12 +54,12 @@ class Callers:
         self._unknown: OrderedDict[str, float] = OrderedDict()
         self._lock = threading.Lock()
 
-    def identify(self, headers: Mapping[str, str], query_key: str | None = None) -> Caller:
+    def identify(self, headers: Mapping[str, str], query_key: str | None = None) -> Steps[Caller]:
         """Unauthenticated tells the four faults apart in `reason` only; Unavailable if an unseen key meets an outage."""
         key = find_key(headers, query_key)
         if key is None:
             raise Unauthenticated(TOLD, reason="no_key")
-        known = self._look_up(hash_key(key))
+        known = yield from self._look_up(hash_key(key))
         if known is None:
             raise Unauthenticated(TOLD, reason="unknown_key")
         if known.revoked:
@@ -73,7 +74,7 @@ class Callers:
             self._known.pop(key_hash, None)
             self._unknown.pop(key_hash, None)
 
-    def _look_up(self, key_hash: str) -> KnownKey | None:
+    def _look_up(self, key_hash: str) -> Steps[KnownKey | None]:
         with self._lock:
             if self._unknown.get(key_hash, 0.0) > self._clock():
                 return None
@@ -86,7 +87,7 @@ class Callers:
             else:
                 self._known.move_to_end(key_hash)
         try:
-            known = snapshot.get()
+            known = yield from snapshot.recall()
         except StoreUnavailable as error:
             self.forget(key_hash)
             raise Unavailable(

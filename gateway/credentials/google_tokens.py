@@ -92,6 +92,10 @@ class TokenBroker:
         """A valid token; TokenError. Returns at once as long as one is at hand."""
         return self._account(credential).keeper.token()
 
+    def at_hand(self, credential: str) -> AccessToken | None:
+        """A valid token if there is one in memory; never blocks. One that is due is renewed in the background."""
+        return self._account(credential).keeper.at_hand()
+
     def refused(self, credential: str, fence: int) -> bool:
         """A 401 came back from upstream for the token with this fence: it is taken away from all instances.
 

@@ -60,13 +60,16 @@ class TokenKeeper:
     def token(self) -> AccessToken:
         """A token that is valid now; TokenError."""
         while True:
-            token = self.current()
-            if token is None:
-                token = self._next()
-            elif self._timing.now() >= token.due_at(self._jitter):
-                self._renew_early()
+            token = self.at_hand() or self._next()
             if token is not None:
                 return token
+
+    def at_hand(self) -> AccessToken | None:
+        """`token` if nobody has to be waited for, else None."""
+        token = self.current()
+        if token is not None and self._timing.now() >= token.due_at(self._jitter):
+            self._renew_early()
+        return token
 
     def current(self) -> AccessToken | None:
         """The token at hand, if it is still valid."""

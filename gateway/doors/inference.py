@@ -26,6 +26,7 @@ from gateway.canonical.errors import (
     Unavailable,
 )
 from gateway.canonical.reply import Reply
+from gateway.canonical.steps import Steps, Work
 from gateway.canonical.store import Json, StoreUnavailable
 from gateway.dialects import DIALECTS
 from gateway.doors.http import HttpRequest
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Callers(Protocol):
-    def identify(self, headers: Mapping[str, str], query_key: str | None = None) -> Caller: ...
+    def identify(self, headers: Mapping[str, str], query_key: str | None = None) -> Steps[Caller]: ...
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class InferenceDoor:
     """Turns one HTTP request into one Reply; never raises."""
 
     callers: Callers
-    answer: Callable[[Call], Reply]
+    answer: Callable[[Call], Steps[Reply]]
     list_models: Callable[[Caller], list[Json]]
     check_ready: Callable[[], tuple[bool, Json]]
     log_refusal: Callable[[Json], None]
@@ -72,11 +73,11 @@ class InferenceDoor:
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
 
-    def handle(self, http: HttpRequest) -> Reply:
+    def handle(self, http: HttpRequest) -> Steps[Reply]:
         path = http.path.rstrip("/")
         visit = Visit(http, f"req_{secrets.token_hex(12)}", self.clock(), path, *find_dialect(path))
         try:
-            reply = self._probe(visit) or self._serve(visit)
+            reply = yield from self._serve(visit)
         except GatewayError as error:
             reply = self._refuse(visit, error)
         except StoreUnavailable as error:
@@ -90,8 +91,10 @@ class InferenceDoor:
         reply.headers["x-gateway-request-id"] = reply.headers["request-id"] = visit.id
         return reply
 
-    def _serve(self, visit: Visit) -> Reply:
+    def _serve(self, visit: Visit) -> Steps[Reply]:
         http = visit.http
+        if http.method in ("GET", "HEAD") and (reply := (yield from self._probe(visit))):
+            return reply
         models = None if is_admin(visit.path) else MODELS_PATH.search(visit.path)
         if visit.match is None and models is None:
             there_is = "POST /v1/messages, GET /v1/models and GET / exist"
@@ -101,36 +104,34 @@ class InferenceDoor:
             told = f"{http.method[:40]} is not offered at {visit.path[:200]}; use {allow.partition(',')[0]}"
             raise MethodNotAllowed(told, allow=allow)
         query_key = http.query.get("key") if self.allow_query_key else None
-        visit.caller = self.callers.identify(http.headers, query_key)
+        visit.caller = caller = yield from self.callers.identify(http.headers, query_key)
         if models is not None:
-            return self._models(visit.caller, models["model"], http.query)
-        return self._call(visit, visit.caller)
+            return (yield from self._models(caller, models["model"], http.query))
+        return (yield from self._call(visit, caller))
 
-    def _call(self, visit: Visit, caller: Caller) -> Reply:
+    def _call(self, visit: Visit, caller: Caller) -> Steps[Reply]:
         assert visit.match is not None and visit.operation is not None
         headers = visit.http.headers
         body = visit.http.read_body(self.max_request_bytes)
         request = visit.dialect.parse_request(visit.operation, visit.match, headers, body)
         call = make_call(visit.id, caller, visit.dialect.NAME, request, headers, self.now(), visit.started)
-        reply = self.answer(call)
+        reply = yield from self.answer(call)
         if call.trace_id:
             reply.headers["x-gateway-trace-id"] = call.trace_id
         return reply
 
-    def _probe(self, visit: Visit) -> Reply | None:
-        if visit.http.method not in ("GET", "HEAD"):
-            return None
+    def _probe(self, visit: Visit) -> Steps[Reply | None]:
         if visit.path == "":
             return json_reply(200, {"name": NAME, "version": VERSION})
         if visit.path == "/livez" or HELLO_PATH.search(visit.path):
             return json_reply(200, {"status": "ok"})
         if visit.path == "/readyz":
-            ready, facts = self.check_ready()
+            ready, facts = yield Work(self.check_ready)
             return json_reply(200 if ready else 503, facts)
         return None
 
-    def _models(self, caller: Caller, model: str | None, query: Mapping[str, str]) -> Reply:
-        rows = self.list_models(caller)
+    def _models(self, caller: Caller, model: str | None, query: Mapping[str, str]) -> Steps[Reply]:
+        rows: list[Json] = yield Work(lambda: self.list_models(caller))
         if model is None:
             return json_reply(200, render_models_page(rows, query))
         for row in rows:

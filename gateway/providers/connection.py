@@ -6,9 +6,12 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import httptools
+
+from gateway.canonical.steps import Steps, Wait
 
 RECEIVE_BYTES = 65_536
 SEND_BYTES = 262_144
@@ -31,12 +34,13 @@ class Origin:
     host: str
     port: int
 
-    @classmethod
-    def parse(cls, url: str) -> "Origin":
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def parse(url: str) -> "Origin":
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no http(s) URL")
-        return cls(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+        return Origin(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
 
     @property
     def host_header(self) -> str:
@@ -117,10 +121,17 @@ class Connection:
         self.idle_since = 0.0
         self.used = False
 
-    def wait_readable(self, wait_s: float) -> bool:
+    def wait_ready(self, wait_s: float, *, writing: bool) -> bool:
+        """Blocks until there is something to read, or with `writing` until something can be written or read."""
         if self._early or (self._is_tls and self._sock.pending()):  # type: ignore[attr-defined]
             return True
-        return bool(self._poll.poll(max(0.0, wait_s) * 1000))
+        if not writing:
+            return bool(self._poll.poll(max(0.0, wait_s) * 1000))
+        self._poll.modify(self._sock, select.POLLIN | select.POLLOUT)
+        try:
+            return bool(self._poll.poll(max(0.0, wait_s) * 1000))
+        finally:
+            self._poll.modify(self._sock, select.POLLIN)
 
     def receive(self) -> bytes | None:
         """What is there; b"" at the end; None if nothing is there after all (a TLS record without data)."""
@@ -138,16 +149,22 @@ class Connection:
         drained, self._drained = self._drained, False
         return drained
 
-    def send(self, data: bytes, deadline: float) -> bool:
-        """Sends all; False if the peer answered or hung up before it had everything."""
+    def send(self, data: bytes, deadline: float) -> Steps[bool]:
+        """Sends all; False if the peer answered or hung up before it had everything. TimeoutError at the deadline."""
         view = memoryview(data)
+        self._drained = True  # nothing can have been answered yet
         while view:
             try:
                 view = view[self._sock.send(view[:SEND_BYTES]) :]
             except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                if not self._wait_writable(deadline - time.monotonic()) and self._answered_early():
+                wait_s = deadline - time.monotonic()
+                if wait_s <= 0:
+                    raise TimeoutError("sending the request timed out") from None
+                yield Wait(self, wait_s, writing=True)
+                if self._answered_early():
                     return False
             except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+                self._drained = False  # its last words may be waiting
                 return False
         return True
 
@@ -156,31 +173,22 @@ class Connection:
         try:
             data = self.receive()
         except OSError:
-            return True  # the next `receive` tells it
+            self._drained = False  # the next `receive` tells it
+            return True
         if data is not None:
             self._early.append(data)
+            self._drained = False
         return data is not None
-
-    def _wait_writable(self, wait_s: float) -> bool:
-        """True if writable, or nothing happened; False if there is something to read, or the connection broke."""
-        if wait_s <= 0:
-            raise TimeoutError("sending the request timed out")
-        self._poll.modify(self._sock, select.POLLIN | select.POLLOUT)
-        try:
-            events = self._poll.poll(wait_s * 1000)
-        finally:
-            self._poll.modify(self._sock, select.POLLIN)
-        return not events or bool(events[0][1] & select.POLLOUT)
 
     def alive(self, now: float) -> bool:
         """Fit for another request: young, and neither closed nor with unasked bytes waiting."""
-        return now - self.idle_since < IDLE_CONNECTION_S and not self.wait_readable(0)
+        return now - self.idle_since < IDLE_CONNECTION_S and not self.wait_ready(0, writing=False)
 
     def fileno(self) -> int:
         return self._sock.fileno()
 
     def interrupt(self) -> None:
-        """Ends both directions, which wakes a thread that waits in `wait_readable`."""
+        """Ends both directions, which wakes whoever waits for it."""
         try:  # not SSLSocket's own, which would leave the reader with the bare ciphertext
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
         except OSError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from gateway.canonical.steps import Steps, run_blocking
 from gateway.canonical.store import Json, Store, StoreUnavailable
 from gateway.providers.provider import Provider
 from gateway.store.snapshot import Snapshot
@@ -18,9 +19,13 @@ class Directory:
         self._snapshot = Snapshot(self._read, max_age_s=FRESH_S, outage_s=outage_s)
 
     def all(self) -> dict[str, Provider]:
+        """`recall`, where waiting is allowed."""
+        return run_blocking(self.recall())
+
+    def recall(self) -> Steps[dict[str, Provider]]:
         """Raises StoreUnavailable only if the store never answered and the environment configures no provider."""
         try:
-            return self._snapshot.get()
+            return (yield from self._snapshot.recall())
         except StoreUnavailable:
             if not self._from_environment:
                 raise

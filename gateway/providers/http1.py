@@ -2,7 +2,7 @@
 
 Why not a ready client: `requests` and urllib3 read through a buffer that must not time out in mid-read, so a caller
 cannot wake up after ten seconds of silence, ping its own client and go on reading. Here the socket is polled and a C
-parser (httptools) keeps the state, so `head` and `read` may return None and be called again. It also costs a tenth.
+parser (httptools) keeps the state, so that nothing blocks and every silence can be noticed. It also costs a tenth.
 
 Four limits hold, each its own: connect, first byte, idle, and the call's total deadline. No redirects are followed, no
 proxy is used, no content encoding is undone. A request is sent again only when a pooled connection turns out to have
@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 import httptools
 
 from gateway.canonical.errors import StreamBroken, UpstreamFailed, UpstreamTimeout
+from gateway.canonical.steps import Steps, Wait, Work
 from gateway.providers.connection import Answer, Connection, Head, Origin, Timeouts
 
 __all__ = ["Exchange", "Head", "Origin", "Pool", "Timeouts"]
@@ -25,8 +26,12 @@ __all__ = ["Exchange", "Head", "Origin", "Pool", "Timeouts"]
 IDLE_CONNECTIONS_MAX = 256  # kept per origin
 
 
+class _Stale(Exception):
+    """A pooled connection had been closed before a single byte of the answer: the request may be sent again."""
+
+
 class Exchange:
-    """One request and its answer. `head` and `read` return None when `wait_s` passed in silence: call again."""
+    """One request and its answer. Nothing is sent before `head`."""
 
     def __init__(self, pool: "Pool", origin: Origin, request: bytes, timeouts: Timeouts, deadline: float) -> None:
         self._pool = pool
@@ -35,69 +40,92 @@ class Exchange:
         self._timeouts = timeouts
         self._deadline = deadline
         self._answer = Answer()
-        self._finished = False
+        self._connection: Connection | None = None
+        self._sent_whole = False
+        self.finished = False
         self._interrupted = False
         self._garbled = ""
         self._heard = False
-        self._open(pool.take(origin, timeouts))
+        self._silent_since = 0.0
+        self.on_end: Callable[[], None] = lambda: None  # called once, when nothing more is asked of the provider
 
-    def _open(self, connection: Connection) -> None:
+    def head(self, wait_s: float) -> Steps[Head]:
+        """Sends the request and waits for status and headers; a Wait that is answered False was `wait_s` of silence.
+
+        UpstreamTimeout after the connect and first-byte limits, UpstreamFailed if the connection breaks.
+        """
+        yield from self._send(self._pool.take(self._origin))
+        while self._answer.head is None:
+            try:
+                heard = self._receive()
+            except _Stale:
+                yield from self._send(None)
+                continue
+            if not heard:
+                yield self._pause(wait_s, self._timeouts.first_byte_s, "did not begin to answer in time")
+        return self._answer.head
+
+    def _send(self, connection: Connection | None) -> Steps[None]:
+        """Sends the request, on a new connection if there is none to be taken up."""
+        if connection is None:
+            connection = yield Work(lambda: self._pool.connect(self._origin, self._timeouts))
+            if self.finished:  # given up meanwhile
+                connection.close()
+                raise UpstreamFailed("the call was cut off; try again")
         self._connection = connection
         now = time.monotonic()
         try:
-            self._sent_whole = connection.send(self._request, min(now + self._timeouts.idle_s, self._deadline))
+            self._sent_whole = yield from connection.send(self._request, min(now + self._timeouts.idle_s, self._deadline))
         except TimeoutError as error:
             self._abort()
             raise UpstreamTimeout(f"{self._origin.host} did not take the request in time; try again") from error
         except OSError as error:
             self._abort()
             raise UpstreamFailed(f"the connection to {self._origin.host} broke; try again", reason=repr(error)) from error
+        if self._interrupted:
+            connection.interrupt()
         self._silent_since = time.monotonic()
 
-    def head(self, wait_s: float) -> Head | None:
-        """Status and headers. UpstreamTimeout after the first-byte limit, UpstreamFailed if the connection breaks."""
-        until = time.monotonic() + wait_s
-        while self._answer.head is None:
-            limit = min(self._silent_since + self._timeouts.first_byte_s, self._deadline)
-            if not self._receive(until, limit, f"{self._origin.host} did not begin to answer in time"):
-                return None
-        return self._answer.head
-
-    def read(self, wait_s: float) -> bytes | None:
-        """The next bytes of the body, as they arrive; b"" at its proper end. StreamBroken at any other end."""
-        until = time.monotonic() + wait_s
+    def read(self) -> bytes | None:
+        """What has come of the body, None if nothing has, b"" at its proper end. StreamBroken at any other end."""
         while not self._answer.body:
             if self._answer.complete:
                 self._finish()
                 return b""
-            limit = min(self._silent_since + self._timeouts.idle_s, self._deadline)
-            if not self._receive(until, limit, f"{self._origin.host} fell silent in the middle of its answer"):
+            if not self._receive():
                 return None
         body = self._answer.body
         data = body[0] if len(body) == 1 else b"".join(body)
         body.clear()
         return data
 
-    def _receive(self, until: float, limit: float, fault: str) -> bool:
-        """Feeds the parser once; False when `until` passed first."""
+    def pause(self, wait_s: float) -> Wait:
+        """What to wait for before the next `read`. UpstreamTimeout after the idle limit."""
+        return self._pause(wait_s, self._timeouts.idle_s, "fell silent in the middle of its answer")
+
+    def _pause(self, wait_s: float, limit_s: float, fault: str) -> Wait:
+        assert self._connection is not None
+        return Wait(self._connection, min(wait_s, self._check_limit(limit_s, fault)))
+
+    def _check_limit(self, limit_s: float, fault: str) -> float:
+        """Seconds left of a silence; UpstreamTimeout if there are none."""
+        left_s = min(self._silent_since + limit_s, self._deadline) - time.monotonic()
+        if left_s <= 0:
+            self._abort()
+            raise UpstreamTimeout(f"{self._origin.host} {fault}; try again")
+        return left_s
+
+    def _receive(self) -> bool:
+        """Feeds the parser what there is; False if there is nothing."""
+        assert self._connection is not None
         if self._garbled:  # what came before it has been handed over by now
             return self._broke(self._garbled)
-        now = time.monotonic()
-        if now >= limit:
-            self._abort()
-            raise UpstreamTimeout(f"{fault}; try again")
         try:
-            wait_s = min(until, limit) - now
-            if wait_s > 0:
-                if not self._connection.wait_readable(wait_s):
-                    return limit <= until
-            elif self._connection.was_drained():
-                return False
-            data = self._connection.receive()
+            data = None if self._connection.was_drained() else self._connection.receive()
         except OSError as error:
             return self._broke(repr(error))
         if data is None:
-            return wait_s > 0
+            return False
         if not data:
             return self._broke("closed by the peer")
         self._silent_since = time.monotonic()
@@ -110,18 +138,17 @@ class Exchange:
         return self._answer.head is not None or not self._garbled or self._broke(self._garbled)
 
     def _broke(self, cause: str) -> bool:
-        """The connection ended: a proper end, a stale pooled connection (sent again once), or a failure."""
+        """The connection ended: a proper end, a stale pooled connection, or a failure."""
         answer, host = self._answer, self._origin.host
+        assert self._connection is not None
         if answer.complete:
             return True
         if answer.head is None:
-            stale = self._connection.used and not self._heard and not self._interrupted
+            if self._connection.used and not self._heard and not self._interrupted:
+                self._connection.close()
+                raise _Stale
             self._abort()
-            if not stale:
-                raise UpstreamFailed(f"{host} closed the connection without an answer; try again", reason=cause)
-            self._finished = False
-            self._open(self._pool.connect(self._origin, self._timeouts))
-            return True
+            raise UpstreamFailed(f"{host} closed the connection without an answer; try again", reason=cause)
         if cause == "closed by the peer" and not answer.delimited and not self._interrupted:
             answer.complete = True
             return True
@@ -130,38 +157,37 @@ class Exchange:
 
     def _finish(self) -> None:
         """Gives the connection back, if the answer is over and the peer keeps it open."""
-        if self._finished:
+        if self.finished:
             return
-        self._finished = True
+        self.finished = True
+        assert self._connection is not None
         if self._sent_whole and self._answer.delimited and self._answer.reusable:
             self._pool.give_back(self._origin, self._connection)
         else:
             self._connection.close()
+        self.on_end()
 
     def _abort(self) -> None:
-        self._finished = True
-        self._connection.close()
-
-    def fileno(self) -> int:
-        return self._connection.fileno()
-
-    def wait_readable(self, wait_s: float) -> bool:
-        """Blocks; False if `wait_s` passed first."""
-        return self._connection.wait_readable(wait_s)
+        if self.finished:
+            return
+        self.finished = True
+        if self._connection is not None:
+            self._connection.close()
+        self.on_end()
 
     def interrupt(self) -> None:
-        """Cuts the answer off from another thread; the reading thread finds it broken."""
+        """Cuts the answer off from another thread; whoever reads finds it broken."""
         self._interrupted = True
-        if not self._finished:  # a finished one's connection may serve another call by now
-            self._connection.interrupt()
+        connection = self._connection
+        if connection is not None and not self.finished:  # a finished one's connection may serve another call by now
+            connection.interrupt()
 
     def close(self) -> None:
         """Ends the exchange: an unfinished answer is cut off upstream. May be called again."""
-        if not self._finished:
-            if self._answer.complete and not self._answer.body:
-                self._finish()
-            else:
-                self._abort()
+        if self._answer.complete and not self._answer.body:
+            self._finish()
+        else:
+            self._abort()
 
 
 class Pool:
@@ -173,7 +199,7 @@ class Pool:
         self._idle: dict[Origin, list[Connection]] = {}
         self._lock = threading.Lock()
 
-    def send(
+    def request(
         self,
         method: str,
         origin: Origin,
@@ -184,9 +210,9 @@ class Pool:
         timeouts: Timeouts,
         deadline: float,
     ) -> Exchange:
-        """Sends a request; the answer is read from the Exchange. `deadline` is monotonic seconds.
+        """A request to be sent, and its answer to be read, by the Exchange. `deadline` is monotonic seconds.
 
-        Raises UpstreamFailed or UpstreamTimeout; ValueError for a path or header that would break out of its line.
+        ValueError for a path or header that would break out of its line.
         """
         lines = [f"{method} {path} HTTP/1.1", f"host: {origin.host_header}", f"content-length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -195,19 +221,19 @@ class Pool:
             raise ValueError("a path or header holds a character that HTTP forbids")
         return Exchange(self, origin, head.encode("latin-1") + b"\r\n\r\n" + body, timeouts, deadline)
 
-    def take(self, origin: Origin, timeouts: Timeouts) -> Connection:
+    def take(self, origin: Origin) -> Connection | None:
+        """A connection that is fit for another request, if there is one."""
         now = time.monotonic()
         while True:
             with self._lock:
                 idle = self._idle.get(origin)
                 connection = idle.pop() if idle else None
-            if connection is None:
-                return self.connect(origin, timeouts)
-            if connection.alive(now):
+            if connection is None or connection.alive(now):
                 return connection
             connection.close()
 
     def connect(self, origin: Origin, timeouts: Timeouts) -> Connection:
+        """A new connection; blocks. UpstreamFailed, UpstreamTimeout."""
         try:
             sock = socket.create_connection((origin.host, origin.port), timeout=timeouts.connect_s)
             try:

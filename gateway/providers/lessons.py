@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from gateway.canonical.call import Operation, Target
+from gateway.canonical.steps import Steps, run_blocking
 from gateway.canonical.store import Put, Store, StoreError
 from gateway.providers.provider import Lesson
 from gateway.store.snapshot import Snapshot
@@ -31,17 +32,19 @@ class Lessons:
         self._learned: dict[str, tuple[Lesson, float]] = {}
         self._shared = Snapshot(self._read, max_age_s=REREAD_S, outage_s=float("inf"), now=clock)
 
-    def known(self, target: Target, operation: Operation) -> Lesson:
+    def known(self, target: Target, operation: Operation) -> Steps[Lesson]:
         key = _key(target, operation)
-        lesson = self._from_store().get(key, Lesson())
+        shared = yield from self._from_store()
+        lesson = shared.get(key, Lesson())
         learned, until = self._learned.get(key, (Lesson(), 0.0))
         return lesson | learned if until > self._now() else lesson
 
     def learn(self, target: Target, operation: Operation, lesson: Lesson) -> None:
+        """Blocks while the lesson is shared."""
         key = _key(target, operation)
         expires_at = datetime.fromtimestamp(self._now(), UTC) + REMEMBERED
         with self._lock:
-            whole = self.known(target, operation) | lesson
+            whole = run_blocking(self.known(target, operation)) | lesson
             self._learned[key] = (whole, expires_at.timestamp())
         document = {
             "provider": target.provider.id,
@@ -59,9 +62,9 @@ class Lessons:
         except StoreError as error:
             log.warning("a lesson about %s at %s could not be shared: %s", target.upstream_model, target.location, error)
 
-    def _from_store(self) -> dict[str, Lesson]:
+    def _from_store(self) -> Steps[dict[str, Lesson]]:
         try:
-            return self._shared.get()
+            return (yield from self._shared.recall())
         except StoreError:
             return {}
 

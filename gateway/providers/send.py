@@ -3,27 +3,36 @@
 A 401 evicts the token and mints anew, once. A 400 that names a beta or a field drops exactly that, once, and is
 remembered. Both happen before the first byte of an answer, so a client never sees them.
 
-`send` is a generator: it yields whenever a while passes in silence, so that its driver may ping the client, and
-returns an Attempt. It raises GatewayError.
+Nothing here blocks: `send` is Steps. A Wait that is answered False was a while of silence, in which its driver may ping
+the client.
 """
 
 import re
+import threading
 import time
-from collections.abc import Callable, Generator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.canonical.call import AttemptRecord, Call, Target
-from gateway.canonical.errors import CredentialRefused, GatewayError, StreamBroken, UpstreamFailed, UpstreamRefused
+from gateway.canonical.call import AttemptRecord, Call, Operation, Target
+from gateway.canonical.errors import (
+    CredentialRefused,
+    GatewayError,
+    Overloaded,
+    StreamBroken,
+    UpstreamFailed,
+    UpstreamRefused,
+)
+from gateway.canonical.steps import Steps, Work
 from gateway.providers import PROVIDERS
 from gateway.providers.http1 import Exchange, Head, Origin, Pool, Timeouts
 from gateway.providers.lessons import Lessons
-from gateway.providers.provider import Outgoing, Provider, Wire
+from gateway.providers.provider import Lesson, Outgoing, Provider, Wire
 
 ERROR_BYTES_MAX = 1024 * 1024
 PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
 _PRINTABLE = re.compile(r"^[\x20-\x7e]{0,4000}$")
-Silence = Generator[None, None, "Attempt"]
 
 
 class Token(Protocol):
@@ -37,7 +46,11 @@ class Token(Protocol):
 class Credentials(Protocol):
     """The token broker, as this room sees it."""
 
-    def token(self, credential: str) -> Token: ...
+    def token(self, credential: str) -> Token:
+        """Blocks until there is one."""
+
+    def at_hand(self, credential: str) -> Token | None:
+        """Never blocks; None if there is none in memory."""
 
     def refused(self, credential: str, fence: int) -> bool:
         """True if `token` gives another one now."""
@@ -62,7 +75,8 @@ class Attempt:
 
 @dataclass(slots=True)
 class Sender:
-    """What sending needs. `wait_s` is how long a silence may last before `send` yields."""
+    """What sending needs. `wait_s` is how long a silence may last before it is noticed, `open_max` how many requests
+    one provider may have open at a time, so that a slow one leaves room for the others."""
 
     pool: Pool
     credentials: Credentials
@@ -70,30 +84,35 @@ class Sender:
     timeouts: Timeouts
     total_s: float
     wait_s: float
+    open_max: int = 1000
     clock: Callable[[], float] = time.monotonic
+    _open: Counter[str] = field(default_factory=Counter)  # requests under way, by provider
     _unanswered: dict[str, Exchange] = field(default_factory=dict)  # by call
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def interrupt(self, call_id: str) -> None:
         """Ends a call's wait for an answer to begin, from another thread."""
         if exchange := self._unanswered.get(call_id):
             exchange.interrupt()
 
-    def send(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Silence:
-        """Asks `target`; every request made is added to `tries`."""
+    def send(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Steps[Attempt]:
+        """Asks `target`; every request made is added to `tries`. GatewayError if it does not answer."""
         provider: Provider = target.provider
         wire = PROVIDERS[provider.kind].speaks[target.wire]
         operation = call.request.operation
-        lesson = self.lessons.known(target, operation)
+        lesson = yield from self.lessons.known(target, operation)
         reminted = learned = False
         while True:
-            token = self.credentials.token(provider.credential)
+            token = self.credentials.at_hand(provider.credential)
+            if token is None:
+                token = yield Work(lambda: self.credentials.token(provider.credential))
             project_id = self._project(provider)
             outgoing = wire.prepare(call, target, project_id, lesson)
             attempt = yield from self._post(call, target, wire, outgoing, token.value, tries)
             if attempt.head.status == 200:
                 return attempt
             error = yield from self._read_error(call, wire, attempt, project_id)
-            if attempt.head.status == 401 and not reminted and self.credentials.refused(provider.credential, token.fence):
+            if attempt.head.status == 401 and not reminted and (yield from self._remint(provider, token)):
                 reminted = True
                 continue
             taught = None if learned else wire.parse_lesson(outgoing, error)
@@ -101,18 +120,24 @@ class Sender:
                 raise error
             learned = True
             lesson = lesson | taught
-            self.lessons.learn(target, operation, taught)
+            yield from self._learn(target, operation, taught)
+
+    def _remint(self, provider: Provider, token: Token) -> Steps[bool]:
+        renewed: bool = yield Work(lambda: self.credentials.refused(provider.credential, token.fence))
+        return renewed
+
+    def _learn(self, target: Target, operation: Operation, lesson: Lesson) -> Steps[None]:
+        yield Work(lambda: self.lessons.learn(target, operation, lesson))
 
     def _post(
         self, call: Call, target: Target, wire: Wire, outgoing: Outgoing, token: str, tries: list[AttemptRecord]
-    ) -> Silence:
+    ) -> Steps[Attempt]:
         started = self.clock()
         status = 0
         try:
-            exchange = self._unanswered[call.id] = self._open(call, target, wire, outgoing, token)
+            exchange = self._unanswered[call.id] = self._open_exchange(call, target, wire, outgoing, token)
             try:
-                while (head := exchange.head(self.wait_s)) is None:
-                    yield
+                head = yield from exchange.head(self.wait_s)
             except BaseException:
                 exchange.close()
                 raise
@@ -126,20 +151,32 @@ class Sender:
             tries.append(AttemptRecord(target.provider.id, target.location, status, ms))
         return Attempt(target, head, exchange, outgoing.dropped)
 
-    def _open(self, call: Call, target: Target, wire: Wire, outgoing: Outgoing, token: str) -> Exchange:
+    def _open_exchange(self, call: Call, target: Target, wire: Wire, outgoing: Outgoing, token: str) -> Exchange:
+        provider: Provider = target.provider
         headers = {name: value for name, value in outgoing.headers.items() if _PRINTABLE.match(value)}
         headers["authorization"] = f"Bearer {token}"
-        return self.pool.send(
+        exchange = self.pool.request(
             "POST",
-            Origin.parse(wire.base_url(target.provider, target.location)),
+            Origin.parse(wire.base_url(provider, target.location)),
             outgoing.path,
             headers,
             outgoing.body,
             timeouts=self.timeouts,
             deadline=call.started + self.total_s,
         )
+        with self._lock:
+            if self._open[provider.id] >= self.open_max:
+                full = f"too many open calls to provider {provider.id} on this instance of the gateway; try again"
+                raise Overloaded(full, retry_after_s=1, reason="provider_full")
+            self._open[provider.id] += 1
+        exchange.on_end = lambda: self._ended(provider.id)
+        return exchange
 
-    def _read_error(self, call: Call, wire: Wire, attempt: Attempt, project_id: str) -> Generator[None, None, GatewayError]:
+    def _ended(self, provider_id: str) -> None:
+        with self._lock:
+            self._open[provider_id] -= 1
+
+    def _read_error(self, call: Call, wire: Wire, attempt: Attempt, project_id: str) -> Steps[GatewayError]:
         """The error that a non-200 answer means; the exchange is over afterwards."""
         headers = {n: v for n, v in attempt.head.headers.items() if n in PASSED_HEADERS and _PRINTABLE.match(v)}
         if attempt.upstream_request_id:
@@ -153,14 +190,14 @@ class Sender:
             error.reason = f"{error.reason} at {attempt.target.provider.id}/{attempt.target.location}"
         return error
 
-    def read_whole(self, exchange: Exchange, limit_bytes: int) -> Generator[None, None, bytes]:
-        """A plain body, yielding in silence. StreamBroken if it ends early, UpstreamFailed beyond the limit."""
+    def read_whole(self, exchange: Exchange, limit_bytes: int) -> Steps[bytes]:
+        """A plain body. StreamBroken if it ends early, UpstreamFailed beyond the limit."""
         pieces: list[bytes] = []
         size = 0
         try:
-            while (data := exchange.read(self.wait_s)) != b"":
+            while (data := exchange.read()) != b"":
                 if data is None:
-                    yield
+                    yield exchange.pause(self.wait_s)
                     continue
                 pieces.append(data)
                 size += len(data)

@@ -2,61 +2,75 @@
 
 Calls that finish together share one commit. Every document is created, never overwritten, so a commit that is repeated
 because its answer got lost counts once. The buffer is bounded; what it cannot hold is still in the log line.
+
+Sums that grow with every call (rollups) go along when they are due, so that they need no thread and no commit of their own.
 """
 
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from gateway.canonical.steps import Signal
 from gateway.canonical.store import AlreadyExists, Store, StoreUnavailable, Write
 
 BATCH_WRITES_MAX = 200
+LINGER_S = 0.001  # under load: more calls share a commit, and threads change places less often
 RETRY_S = (0.5, 1.0, 2.0, 5.0)
 log = logging.getLogger(__name__)
 
 
-class _Entry:
-    """The writes of one call, and its wait for them: a bare lock, for an Event costs several, twice a call."""
+class Entry(Signal):
+    """The writes of one call. Told when they are written, or when they are not to be waited for."""
 
-    __slots__ = ("_told", "writes", "written")
+    __slots__ = ("writes", "written")
 
     def __init__(self, writes: Sequence[Write]) -> None:
+        super().__init__()
         self.writes = writes
         self.written = False
-        self._told = threading.Lock()
-        self._told.acquire()
-
-    def wait(self, wait_s: float) -> None:
-        self._told.acquire(timeout=wait_s)
-
-    def tell(self) -> None:
-        """Written, or not to be waited for: its caller goes on. By the writing thread alone."""
-        if self._told.locked():
-            self._told.release()
 
 
 class RecordWriter:
-    """One thread writes; it starts with the first record, so that a process may fork before."""
+    """One thread writes; it starts with the first record, so that a process may fork before.
 
-    def __init__(self, store: Store, *, buffer_max: int = 10_000, commit_timeout_s: float = 5.0) -> None:
+    `beside(last)` says what else is due whenever records are written, and with `last` all there is, at shutdown. Its writes
+    are repeated until they are committed, and must not count twice.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        buffer_max: int = 10_000,
+        commit_timeout_s: float = 5.0,
+        beside: Callable[[bool], Sequence[Write]] = lambda last: (),
+    ) -> None:
         self._store = store
+        self._take_beside = beside
+        self._beside: Entry | None = None  # not committed yet
+        self._last_wanted = False
         self._buffer_max = buffer_max
         self._commit_timeout_s = commit_timeout_s
-        self._pending: deque[_Entry] = deque()
+        self._pending: deque[Entry] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._away = False
         self._hurry = False
         self.lost = 0
+        self.records_written = 0
+        self.commits = 0
 
     def write(self, writes: Sequence[Write], *, wait_s: float = 2.0) -> bool:
-        """Hands over the writes of one call; True once they are committed, False if they still wait after `wait_s`.
+        """Hands over the writes of one call; True once they are committed, False if they still wait after `wait_s`."""
+        entry = self.hand_over(writes)
+        entry.wait(wait_s)
+        return entry.written
 
-        While the store is known to be away nobody waits.
-        """
-        entry = _Entry(writes)
+    def hand_over(self, writes: Sequence[Write]) -> Entry:
+        """The writes of one call go into the next commit. While the store is known to be away nobody waits for it."""
+        entry = Entry(writes)
         with self._changed:
             if len(self._pending) >= self._buffer_max:
                 self._pending.popleft()
@@ -65,9 +79,9 @@ class RecordWriter:
             self._pending.append(entry)
             self._start()
             self._changed.notify_all()
-        if not self._away:
-            entry.wait(wait_s)
-        return entry.written
+        if self._away:
+            entry.tell()
+        return entry
 
     @property
     def waiting(self) -> int:
@@ -78,11 +92,12 @@ class RecordWriter:
         until = time.monotonic() + timeout_s
         with self._changed:
             self._hurry = True
+            self._last_wanted = self._thread is not None  # without a record there is nothing beside it
             self._changed.notify_all()
-            while self._pending and time.monotonic() < until:
+            while (self._pending or self._last_wanted) and time.monotonic() < until:
                 self._changed.wait(min(0.05, max(0.0, until - time.monotonic())))
             self._hurry = False
-            return not self._pending
+            return not (self._pending or self._last_wanted)
 
     def _start(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -91,13 +106,17 @@ class RecordWriter:
 
     def _run(self) -> None:
         failures = 0
+        batch: list[Entry] = []
         while True:
+            if len(batch) > 1:
+                time.sleep(LINGER_S)
             with self._changed:
-                while not self._pending:
+                while not (self._pending or self._last_wanted):
                     self._changed.wait()
-                batch = self._next_batch()
+                batch, last = self._next_batch(), self._last_wanted and self._beside is None
+            self._beside = self._beside or self._due_beside(last)
             try:
-                self._commit(batch)
+                self._commit([self._beside, *batch] if self._beside.writes else batch)
             except StoreUnavailable as error:
                 self._away = True
                 for entry in batch:
@@ -110,12 +129,20 @@ class RecordWriter:
                         self._changed.wait(0.2)
                 failures += 1
                 continue
-            self._settle(batch)
+            self._beside = None
+            self._settle(batch, last)
             failures = 0
 
-    def _next_batch(self) -> list[_Entry]:
+    def _due_beside(self, last: bool) -> Entry:
+        try:
+            return Entry(self._take_beside(last))
+        except Exception:  # a fault in sums must not keep records from being written
+            log.exception("what is due beside the usage records could not be rendered")
+            return Entry(())
+
+    def _next_batch(self) -> list[Entry]:
         """The oldest entries, as many as one commit takes; at least one."""
-        batch: list[_Entry] = []
+        batch: list[Entry] = []
         size = 0
         for entry in self._pending:
             size += len(entry.writes)
@@ -124,8 +151,10 @@ class RecordWriter:
             batch.append(entry)
         return batch
 
-    def _commit(self, batch: list[_Entry]) -> None:
+    def _commit(self, batch: list[Entry]) -> None:
         """One commit for all; singly if one of them cannot be written, so that it harms no other."""
+        if not batch:
+            return
         try:
             self._store.commit([write for entry in batch for write in entry.writes], timeout_s=self._commit_timeout_s)
         except StoreUnavailable:
@@ -136,10 +165,14 @@ class RecordWriter:
                     self._commit([entry])
             elif not isinstance(error, AlreadyExists):
                 log.error("a usage record cannot be written and is now only in the log: %r", error)
+        else:
+            self.commits += 1
+            self.records_written += len(batch)
 
-    def _settle(self, batch: list[_Entry]) -> None:
+    def _settle(self, batch: list[Entry], last: bool) -> None:
         self._away = False
         with self._changed:
+            self._last_wanted = self._last_wanted and not last
             for entry in batch:
                 if self._pending and self._pending[0] is entry:
                     self._pending.popleft()

@@ -1,20 +1,20 @@
 """From a plan to an answer: targets in order, until the first one that answers."""
 
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.canonical.call import AttemptRecord, Call, Plan, Target
 from gateway.canonical.errors import GatewayError, UpstreamRefused
+from gateway.canonical.steps import Steps
 from gateway.providers.send import Attempt
 
 NO_COUNTING_STATUSES = (400, 404, 501)
 
 
 class Send(Protocol):
-    """Asks one target; yields in silence, returns the answer under way, raises GatewayError."""
+    """Asks one target: the answer under way, or GatewayError."""
 
-    def __call__(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Generator[None, None, Attempt]: ...
+    def __call__(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Steps[Attempt]: ...
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Attempts:
     send: Send
     _counts_at: dict[tuple[str, str, str], Target] = field(default_factory=dict)
 
-    def first_success(self, call: Call, plan: Plan, tries: list[AttemptRecord]) -> Generator[None, None, Attempt]:
+    def first_success(self, call: Call, plan: Plan, tries: list[AttemptRecord]) -> Steps[Attempt]:
         """A model call goes to its target. Counting goes on to the next location where one does not offer it; the
         first refusal is what the caller sees if all refuse."""
         counting = call.request.operation == "count_tokens"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from gateway.canonical.steps import Steps, Work
 from gateway.canonical.store import StoreUnavailable
 
 AWAY_S = 1.0  # a store that failed is not asked again sooner
@@ -36,12 +37,22 @@ class Snapshot(Generic[T]):
         self._refreshing = threading.Lock()
 
     def get(self) -> T:
-        age = self._now() - self._read_at if self._read_at is not None else float("inf")
-        if age > self._max_age_s:
+        if self._too_old():
             self._wait_for_refresh()
-        elif age > self._max_age_s / 2 and self._refreshing.acquire(blocking=False):
-            threading.Thread(target=self._refresh_and_let_go, name="snapshot", daemon=True).start()
         return self._value  # type: ignore[return-value]
+
+    def recall(self) -> Steps[T]:
+        """`get`, where nobody may block."""
+        if self._too_old():
+            yield Work(self._wait_for_refresh)
+        return self._value  # type: ignore[return-value]
+
+    def _too_old(self) -> bool:
+        """Whether the value must be read before it is used. One that will soon be is read anew meanwhile."""
+        age = self._now() - self._read_at if self._read_at is not None else float("inf")
+        if age <= self._max_age_s and age > self._max_age_s / 2 and self._refreshing.acquire(blocking=False):
+            threading.Thread(target=self._refresh_and_let_go, name="snapshot", daemon=True).start()
+        return age > self._max_age_s
 
     def forget(self) -> None:
         """The next `get` reads the store; what is being read right now is not kept."""

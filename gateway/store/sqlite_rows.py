@@ -71,12 +71,14 @@ def _make_schema(connection: sqlite3.Connection) -> None:
 
 def apply(connection: sqlite3.Connection, wanted: Write) -> dict[str, int]:
     """One write of a batch, which looks at no expiry: neither can Firestore without reading."""
+    if isinstance(wanted, Create):
+        try:
+            write(connection, wanted.path, wanted.data, verb="INSERT")
+        except sqlite3.IntegrityError:
+            raise AlreadyExists(f"{wanted.path} exists already; nothing of the batch was written") from None
+        return {}
     there = read(connection, wanted.path)
     match wanted:
-        case Create():
-            if there:
-                raise AlreadyExists(f"{wanted.path} exists already; nothing of the batch was written")
-            write(connection, wanted.path, wanted.data)
         case Put():
             write(connection, wanted.path, wanted.data, there)
         case Update():
@@ -114,7 +116,9 @@ def read(connection: sqlite3.Connection, path: str) -> Document | None:
     return Document(path, decode(row[0]), row[1]) if row else None
 
 
-def write(connection: sqlite3.Connection, path: str, data: Json, there: Document | None = None) -> str:
+def write(
+    connection: sqlite3.Connection, path: str, data: Json, there: Document | None = None, verb: str = "INSERT OR REPLACE"
+) -> str:
     """Returns the version; like Firestore's it stays when the document does."""
     encoded = _encode(data)
     if there is not None and encoded == _encode(there.data):
@@ -122,7 +126,7 @@ def write(connection: sqlite3.Connection, path: str, data: Json, there: Document
     collection, _, _ = path.rpartition("/")
     version = os.urandom(8).hex()
     connection.execute(
-        "INSERT OR REPLACE INTO documents (key, collection, collection_group, data, version, expires_at) "
+        f"{verb} INTO documents (key, collection, collection_group, data, version, expires_at) "
         "VALUES (?, ?, ?, ?, ?, ?)",
         (key_of(path), collection, collection.rpartition("/")[2], encoded, version, expiry(data)),
     )

@@ -17,6 +17,7 @@ from gateway.callers.identify import Callers
 from gateway.callers.keys import hash_key
 from gateway.canonical.call import Caller
 from gateway.canonical.errors import Unauthenticated
+from gateway.canonical.steps import run_blocking
 from gateway.canonical.store import Store
 
 
@@ -26,7 +27,7 @@ def callers(store: Store, clock: Clock) -> Callers:
 
 
 def identify(callers: Callers, key: str) -> Caller:
-    return callers.identify({"authorization": f"Bearer {key}"})
+    return run_blocking(callers.identify({"authorization": f"Bearer {key}"}))
 
 
 def refusal(callers: Callers, key: str) -> str:

@@ -13,6 +13,7 @@ from gateway.callers.identify import TOLD, Callers, parse_known_key
 from gateway.callers.keys import find_key, hash_key, new_key
 from gateway.canonical.call import Caller
 from gateway.canonical.errors import Unauthenticated, Unavailable
+from gateway.canonical.steps import run_blocking
 from gateway.canonical.store import Document, Json, StoreUnavailable
 
 
@@ -62,7 +63,7 @@ def callers(shelf: Shelf, clock: Clock) -> Callers:
 
 
 def ask(callers: Callers, key: str) -> Caller:
-    return callers.identify({"authorization": f"Bearer {key}"})
+    return run_blocking(callers.identify({"authorization": f"Bearer {key}"}))
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -145,7 +146,7 @@ def test_four_faults_are_one_to_the_caller_and_four_in_the_log(callers: Callers,
     told, reasons = set(), []
     for headers in ({}, *({"x-api-key": key} for key in (unknown, revoked, expired))):
         with pytest.raises(Unauthenticated) as refused:
-            callers.identify(headers)
+            run_blocking(callers.identify(headers))
         told.add((refused.value.message, refused.value.status, refused.value.kind, str(refused.value.headers())))
         reasons.append(refused.value.reason.split()[0])
     assert told == {(TOLD, 401, "authentication_error", "{'x-should-retry': 'false'}")}

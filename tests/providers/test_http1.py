@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from scripted_server import CHUNKED, Peer, Server, again_and_again, chunked, scripted
 
 from gateway.canonical.errors import StreamBroken, UpstreamFailed, UpstreamTimeout
+from gateway.canonical.steps import Steps, Wait, Work, answer_blocking, do_work
 from gateway.providers import http1
 from gateway.providers.http1 import Exchange, Head, Origin, Pool, Timeouts
 
@@ -33,20 +35,61 @@ def pool() -> Iterator[Pool]:
     pool.close()
 
 
+class Asked:
+    """An exchange, waited for by a thread: `head` and `read` return None after `wait_s` of silence, and may be called again."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._steps: Steps[Head] | None = None
+        self._answer: Any = None
+        self._head: Head | None = None
+        self.close, self.interrupt = exchange.close, exchange.interrupt
+
+    def head(self, wait_s: float) -> Head | None:
+        if self._head is not None:
+            return self._head
+        self._steps = self._steps or self._exchange.head(wait_s)
+        try:
+            while True:
+                pause = self._steps.send(self._answer)
+                while isinstance(pause, Work):
+                    pause = do_work(self._steps, pause)
+                assert isinstance(pause, Wait)
+                self._answer = answer_blocking(pause)
+                if not self._answer and not pause.writing and pause.wait_s >= wait_s:
+                    return None
+        except StopIteration as end:
+            self._head = end.value
+            return self._head
+
+    def read(self, wait_s: float) -> bytes | None:
+        while (data := self._exchange.read()) is None:
+            pause = self._exchange.pause(wait_s)
+            if not answer_blocking(pause) and pause.wait_s >= wait_s:
+                return None
+        return data
+
+
 def post(
     pool: Pool, server: Server, body: bytes = b"{}", *, timeouts: Timeouts = QUICK, total_s: float = 20.0, **headers: str
-) -> Exchange:
+) -> Asked:
     origin = Origin.parse(server.url)
-    return pool.send("POST", origin, "/v1/x", headers, body, timeouts=timeouts, deadline=time.monotonic() + total_s)
+    exchange = pool.request("POST", origin, "/v1/x", headers, body, timeouts=timeouts, deadline=time.monotonic() + total_s)
+    return Asked(exchange)
 
 
-def head_of(exchange: Exchange, wait_s: float = 5.0) -> Head:
+def head_of(exchange: Asked, wait_s: float = 5.0) -> Head:
     head = exchange.head(wait_s)
     assert head is not None
     return head
 
 
-def body_of(exchange: Exchange, wait_s: float = 5.0) -> bytes:
+def begun(exchange: Asked) -> Asked:
+    head_of(exchange)
+    return exchange
+
+
+def body_of(exchange: Asked, wait_s: float = 5.0) -> bytes:
     head_of(exchange)
     pieces = []
     while (data := exchange.read(wait_s)) != b"":
@@ -178,10 +221,10 @@ def test_idle_connections_are_bounded(pool: Pool, monkeypatch: pytest.MonkeyPatc
     """A burst of calls leaves so many connections and no more."""
     monkeypatch.setattr(http1, "IDLE_CONNECTIONS_MAX", 3)
     with scripted(again_and_again(ok)) as server:
-        exchanges = [post(pool, server) for _ in range(8)]
+        exchanges = [begun(post(pool, server)) for _ in range(8)]
         assert [body_of(exchange) for exchange in exchanges] == [b"ok"] * 8
         assert server.accepted == 8
-        exchanges = [post(pool, server) for _ in range(8)]
+        exchanges = [begun(post(pool, server)) for _ in range(8)]
         for exchange in exchanges:
             body_of(exchange)
         assert server.accepted == 13
@@ -255,7 +298,7 @@ def test_a_header_cannot_break_out_of_its_line(pool: Pool, text: str) -> None:
         with pytest.raises(ValueError):
             post(pool, server, accept=text)
         with pytest.raises(ValueError):
-            pool.send("POST", Origin.parse(server.url), "/", {text: "value"}, b"", timeouts=QUICK, deadline=time.monotonic() + 1)
+            pool.request("POST", Origin.parse(server.url), "/", {text: "value"}, b"", timeouts=QUICK, deadline=1e9)
         assert server.accepted == 0
 
 
@@ -263,7 +306,7 @@ def test_a_header_cannot_break_out_of_its_line(pool: Pool, text: str) -> None:
 def test_a_path_cannot_break_out_of_its_line(pool: Pool, path: str) -> None:
     """The same for paths."""
     with pytest.raises(ValueError):
-        pool.send("POST", Origin("http", "127.0.0.1", 9), path, {}, b"", timeouts=QUICK, deadline=time.monotonic() + 1)
+        pool.request("POST", Origin("http", "127.0.0.1", 9), path, {}, b"", timeouts=QUICK, deadline=time.monotonic() + 1)
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed(pool: Pool) -> None:
@@ -337,7 +380,7 @@ def test_a_server_that_takes_no_request_times_out(pool: Pool) -> None:
     with scripted(lambda peer: stop.wait(10)) as server:
         started = time.monotonic()
         with pytest.raises(UpstreamTimeout, match="did not take the request"):
-            post(pool, server, b"x" * 20_000_000, timeouts=Timeouts(2, 5, 0.3))
+            begun(post(pool, server, b"x" * 20_000_000, timeouts=Timeouts(2, 5, 0.3)))
         assert time.monotonic() - started < 3
         stop.set()
 
@@ -570,7 +613,7 @@ def test_a_closed_port_is_a_failure_that_says_so(pool: Pool) -> None:
     with scripted(ok) as server:
         pass
     with pytest.raises(UpstreamFailed, match="could not be reached") as failed:
-        post(pool, server)
+        head_of(post(pool, server))
     assert "refused" in failed.value.reason.lower()
 
 
@@ -803,5 +846,5 @@ def test_an_interrupt_over_tls_leaves_no_ciphertext_in_the_answer(
 def test_a_certificate_that_nobody_vouches_for_is_refused(pool: Pool, certificates: tuple[ssl.SSLContext, Path]) -> None:
     """The default context trusts the system's authorities only."""
     with scripted(ok, tls=certificates[0]) as server, pytest.raises(UpstreamFailed) as failed:
-        post(pool, server)
+        head_of(post(pool, server))
     assert "CERTIFICATE_VERIFY_FAILED" in failed.value.reason

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.canonical.call import AttemptRecord, Call, Caller, Target
+from gateway.canonical.call import AttemptRecord, Call, Caller, Operation, Target
 from gateway.canonical.errors import CredentialRefused, GatewayError, UpstreamFailed, UpstreamRefused
+from gateway.canonical.steps import Wait, Work, answer_blocking, do_work, run_blocking
 from gateway.canonical.store import Document, Page, Store, StoreUnavailable
 from gateway.dialects import DIALECTS
 from gateway.providers.http1 import Pool, Timeouts
@@ -43,6 +44,9 @@ class Tokens:
     def token(self, credential: str) -> Token:
         self.value = self.value or self.sandbox.access_token()
         return Token(self.value, len(self.refusals))
+
+    def at_hand(self, credential: str) -> Token | None:
+        return Token(self.value, len(self.refusals)) if self.value else None
 
     def refused(self, credential: str, fence: int) -> bool:
         self.refusals.append(fence)
@@ -99,13 +103,9 @@ class Desk:
     def send(self, *, dialect: str = "anthropic", betas: str = BETAS, counting: bool = False, **members: Any) -> Attempt:
         self.tries.clear()
         steps = self.sender.send(call(dialect, betas, counting, members), target(self.sandbox, counting), self.tries)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                attempt: Attempt = end.value
-                attempt.exchange.close()
-                return attempt
+        attempt = run_blocking(steps)
+        attempt.exchange.close()
+        return attempt
 
     @property
     def statuses(self) -> list[int]:
@@ -272,7 +272,10 @@ def test_a_lesson_is_of_its_model_its_location_and_its_operation(desk: Desk) -> 
     """What token counting does not take, inference may."""
     here = target(desk.sandbox)
     desk.sender.lessons.learn(here, "generate", Lesson(fields=frozenset({"metadata"})))
-    known = desk.sender.lessons.known
+
+    def known(target: Target, operation: Operation) -> Lesson:
+        return run_blocking(desk.sender.lessons.known(target, operation))
+
     assert known(here, "generate").fields == {"metadata"}
     assert known(here, "count_tokens") == known(target(desk.sandbox, model="claude-opus-4-5"), "generate") == Lesson()
     assert known(target(desk.sandbox, counting=True), "generate") == Lesson()
@@ -284,7 +287,7 @@ def test_lessons_add_up(desk: Desk, open_desk: Callable[..., Desk]) -> None:
     for name in ("metadata", "tags"):
         desk.sender.lessons.learn(here, "generate", Lesson(fields=frozenset({name})))
     for instance in (desk, open_desk()):
-        assert instance.sender.lessons.known(here, "generate").fields == {"metadata", "tags"}
+        assert run_blocking(instance.sender.lessons.known(here, "generate")).fields == {"metadata", "tags"}
 
 
 class Away:
@@ -310,10 +313,10 @@ def test_without_a_store_lessons_are_kept_in_memory(sandbox: Sandbox, clock: Clo
     lessons = Lessons(store, clock, clock)  # type: ignore[arg-type]
     lessons.learn(target(sandbox), "generate", Lesson(betas=frozenset({"x"})))
     for _ in range(20):
-        assert lessons.known(target(sandbox), "generate").betas == {"x"}
+        assert run_blocking(lessons.known(target(sandbox), "generate")).betas == {"x"}
     assert store.asked == 1
     clock.at += DAY_S + 1
-    assert lessons.known(target(sandbox), "generate") == Lesson()
+    assert run_blocking(lessons.known(target(sandbox), "generate")) == Lesson()
 
 
 def test_counting_is_sent_with_the_few_betas_it_takes(desk: Desk) -> None:
@@ -373,11 +376,19 @@ def test_other_faults_are_told_after_one_request(desk: Desk, fault: Fault, statu
         assert failed.value.headers()["retry-after"] == "3"
 
 
-def test_silence_is_yielded_so_that_the_client_can_be_pinged(desk: Desk) -> None:
-    """A step per `wait_s`."""
+def test_silence_is_told_so_that_the_client_can_be_pinged(desk: Desk) -> None:
+    """A wait that is answered False is `wait_s` of silence, and may be followed by another."""
     desk.sandbox.script(Fault(wait_s=0.3))
     steps = desk.sender.send(call("anthropic", "", False, {}), target(desk.sandbox), desk.tries)
-    assert next(steps) is None and next(steps) is None
+    step, silences = next(steps), 0
+    while silences < 2:
+        if isinstance(step, Work):
+            step = do_work(steps, step)
+        else:
+            assert isinstance(step, Wait) and step.wait_s <= desk.sender.wait_s
+            heard = answer_blocking(step)
+            silences += not heard
+            step = steps.send(heard)
     steps.close()
     assert desk.tries[0].status == 0
 
@@ -385,21 +396,14 @@ def test_silence_is_yielded_so_that_the_client_can_be_pinged(desk: Desk) -> None
 def test_an_answer_beyond_the_limit_is_refused(desk: Desk) -> None:
     """A plain body is bounded."""
     steps = desk.sender.send(call("anthropic", "", False, {}), target(desk.sandbox), [])
-    attempt = None
-    while attempt is None:
-        try:
-            next(steps)
-        except StopIteration as end:
-            attempt = end.value
+    attempt = run_blocking(steps)
     with pytest.raises(UpstreamFailed, match="more than"):
-        for _ in desk.sender.read_whole(attempt.exchange, 100):
-            pass
+        run_blocking(desk.sender.read_whole(attempt.exchange, 100))
 
 
 def test_a_header_that_could_break_the_request_is_not_passed_on(desk: Desk) -> None:
     """Odd characters in a client's header harm nobody."""
     odd = call("anthropic", "", False, {})
     odd.headers["anthropic-x"] = "caf\xe9\x01"  # type: ignore[index]
-    for _ in desk.sender.send(odd, target(desk.sandbox), desk.tries):
-        pass
+    run_blocking(desk.sender.send(odd, target(desk.sandbox), desk.tries))
     assert desk.statuses == [200] and "anthropic-x" not in desk.sandbox.requests[-1].headers
