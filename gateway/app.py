@@ -1,9 +1,11 @@
 """Puts the house together from Settings. The only place that builds things; everything else is handed what it needs."""
 
+import importlib
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.answering import Answering
 from gateway.callers.identify import Callers
@@ -14,6 +16,8 @@ from gateway.catalog.models import render_model
 from gateway.credentials.google_tokens import TokenBroker
 from gateway.credentials.secrets import Secrets
 from gateway.doors.inference import InferenceDoor
+from gateway.doors.late import LateDoor
+from gateway.probing import Prober
 from gateway.providers import PROVIDERS
 from gateway.providers.directory import Directory
 from gateway.providers.http1 import Pool, Timeouts
@@ -30,6 +34,7 @@ from gateway.spending.budgets import reserve_unlimited
 from gateway.spending.prices import PriceBook
 from gateway.store import open_store
 
+ADMIN = "gateway.doors.admin"  # loaded with the first admin request
 log = logging.getLogger(__name__)
 
 
@@ -47,6 +52,7 @@ class House:
     records: RecordWriter
     answering: Answering
     door: InferenceDoor
+    admin: LateDoor
     pool: Pool
 
     def warm(self) -> None:
@@ -86,7 +92,15 @@ def build_house(
     prices = PriceBook(settings.prices, settings.price_multiplier)
     records = RecordWriter(store, buffer_max=settings.write_buffer)
     timeouts = Timeouts(settings.connect_timeout_s, settings.first_byte_timeout_s, settings.idle_timeout_s)
-    sender = Sender(pool, tokens, Lessons(store, now), timeouts, settings.total_timeout_s, settings.ping_interval_s)
+    sender = Sender(
+        pool,
+        tokens,
+        Lessons(store, now),
+        timeouts,
+        total_s=settings.total_timeout_s,
+        wait_s=settings.ping_interval_s,
+        open_max=settings.max_provider_calls or settings.max_open_calls,
+    )
     counting_locations = tuple(name for name in settings.count_tokens_locations.split(",") if name)
     answering = Answering(
         plan=_planner(directory, counting_locations),
@@ -110,7 +124,31 @@ def build_house(
         marks=marks,
         now=now,
     )
-    return House(settings, store, secrets, tokens, directory, callers, prices, records, answering, door, pool)
+    admin = LateDoor(lambda: _open_admin(settings, secrets, lines, marks, {
+        "store": store, "tokens": tokens, "prices": prices, "from_environment": providers_from_environment(settings),
+        "private_allowed": settings.allow_private_upstreams.split(","), "probe": Prober(sender).probe, "now": now,
+        "heard": _listener(callers, directory),
+    }))  # fmt: skip
+    return House(settings, store, secrets, tokens, directory, callers, prices, records, answering, door, admin, pool)
+
+
+def _open_admin(settings: Settings, secrets: Secrets, lines: LineLog, marks: dict[str, str], rooms: Json) -> Any:
+    """`rooms` are the fields of its Office."""
+    admin: Any = importlib.import_module(ADMIN)
+    return admin.open_door(settings, admin.Office(**rooms), secrets, lines.write, marks)
+
+
+def _listener(callers: Callers, directory: Directory) -> Callable[[str], None]:
+    """What this process remembers of a document ends with its change; others notice within a minute."""
+
+    def hear(path: str) -> None:
+        collection, _, name = path.partition("/")
+        if collection == "keys":
+            callers.forget(name)
+        elif collection == "providers":
+            directory.forget()
+
+    return hear
 
 
 def providers_from_environment(settings: Settings) -> list[Provider]:

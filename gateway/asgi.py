@@ -6,7 +6,7 @@ a thousand of them.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,13 +14,14 @@ from urllib.parse import parse_qsl
 from gateway.callers.keys import find_key
 from gateway.canonical.errors import StreamBroken
 from gateway.canonical.reply import Relay, Reply
-from gateway.canonical.steps import Pause, Steps, Until, Wait
+from gateway.canonical.steps import Pause, Until, Wait
 from gateway.doors.http import HttpRequest, body_ended_early, body_too_large
 from gateway.doors.inference import InferenceDoor
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Write = Callable[[bytes], "asyncio.Future[None] | None"]
 log = logging.getLogger(__name__)
 
 
@@ -36,9 +37,10 @@ class AsgiGateway:
         """One request. Returning without the end of a body breaks the connection: that is how a broken stream is told."""
         if scope["type"] != "http":
             return
+        loop = asyncio.get_running_loop()
         request = await self._read(scope, receive)
-        driver = Driver(asyncio.get_running_loop(), self._threads)
-        reply = await driver.run(self._door.handle(request))
+        driver = Driver(loop, self._threads)
+        reply: Reply = await driver.drive(self._door.handle(request))
         try:
             if isinstance(reply.body, bytes):
                 await send(render_start(reply, len(reply.body)))
@@ -54,7 +56,7 @@ class AsgiGateway:
         finally:
             driver.stop()
             if not reply.done():
-                await asyncio.get_running_loop().run_in_executor(self._threads, _close, reply)
+                await loop.run_in_executor(self._threads, _close, reply)
 
     async def _read(self, scope: Message, receive: Receive) -> HttpRequest:
         """The request with its body. From strangers without a key no body is taken in."""
@@ -72,130 +74,148 @@ class AsgiGateway:
         return HttpRequest(scope["method"], scope["path"], headers, query, take_body)
 
     async def _stream(self, driver: "Driver", relay: Relay, receive: Receive, send: Send) -> None:
+        over = driver.drive(relay, lambda chunk: begin(send({"type": "http.response.body", "body": chunk, "more_body": True})))
         leaving = asyncio.ensure_future(receive())
-        leaving.add_done_callback(lambda _: driver.resolve(False))
+        leaving.add_done_callback(lambda _: over.cancel())
         try:
-            step = next(relay)
-            while not leaving.done():
-                if isinstance(step, bytes):
-                    await send({"type": "http.response.body", "body": step, "more_body": True})
-                    step = next(relay)
-                    continue
-                try:
-                    answer = await driver.see_to(step)
-                except Exception as error:
-                    step = relay.throw(error)
-                else:
-                    step = relay.send(answer)
-        except StopIteration:
+            await over
             await send({"type": "http.response.body"})
         except StreamBroken:
             return
+        except asyncio.CancelledError:
+            if not leaving.done():
+                raise
         finally:
             leaving.cancel()
 
 
 class Driver:
-    """Sees to what one call has to wait for. Its socket stays registered from one wait to the next, and one timer is moved
-    along instead of one being made for each wait: streams wait a thousand times and are silent once."""
+    """Takes one call its way, a step at a time, from the loop's own callbacks: a task would have to be woken for each.
+
+    Its socket stays registered from one wait to the next, and one timer is moved along instead of one being made for each
+    wait: streams wait a thousand times and are silent once.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor) -> None:
         self._loop = loop
         self._threads = threads
+        self._way: Generator[Any, Any, Any] | None = None
+        self._write: Write | None = None
+        self._over: asyncio.Future[Any] | None = None
+        self._waiting: object = None  # what for; None while a step is taken
         self._fd: int | None = None
         self._writing = False
-        self._waiting: asyncio.Future[bool] | None = None
         self._until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def run(self, steps: Steps[Reply]) -> Reply:
-        """To the end."""
-        try:
-            pause = steps.send(None)
-            while True:
-                try:
-                    answer = await self.see_to(pause)
-                except Exception as error:
-                    pause = steps.throw(error)
-                else:
-                    pause = steps.send(answer)
-        except StopIteration as end:
-            reply: Reply = end.value
-            return reply
-        finally:
-            self.stop()
-            steps.close()
-
-    def see_to(self, pause: Pause) -> "asyncio.Future[Any]":
-        """Brings what is to be sent back for a pause."""
-        if isinstance(pause, Wait):
-            return self._ready(pause)
-        self._unregister()  # the socket may serve another call meanwhile
-        if isinstance(pause, Until):
-            return self._told(pause)
-        return self._loop.run_in_executor(self._threads, pause.run)
-
-    def resolve(self, answer: bool) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
+    def drive(self, way: Generator[Any, Any, Any], write: "Write | None" = None) -> "asyncio.Future[Any]":
+        """The way's result. Bytes that it yields go to `write`. Cancelled, it goes no further, and is closed by nobody."""
+        self._way, self._write = way, write
+        over = self._over = self._loop.create_future()
+        self._step(way.send, None)
+        return over
 
     def stop(self) -> None:
+        self._waiting = None
         self._unregister()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _begin(self, wait_s: float) -> "asyncio.Future[bool]":
-        waiting = self._waiting = self._loop.create_future()
+    def _step(self, move: Callable[[Any], Any], word: Any) -> None:
+        """Goes on until there is something to wait for."""
+        way, over = self._way, self._over
+        assert way is not None and over is not None
+        if over.done():
+            return None
+        self._waiting = None
+        try:
+            step = move(word)
+            while isinstance(step, bytes):
+                assert self._write is not None
+                if (slow := self._write(step)) is not None:
+                    return self._await(slow)
+                step = way.send(None)
+            self._see_to(step)
+        except StopIteration as end:
+            over.set_result(end.value)
+        except BaseException as error:
+            over.set_exception(error)
+
+    def _see_to(self, pause: Pause) -> None:
+        """Brings what is to be sent back for a pause."""
+        self._waiting = pause
+        if isinstance(pause, Wait):
+            self._register(pause.source.fileno(), pause.writing)
+            self._patience(pause.wait_s)
+            return
+        self._unregister()  # the socket may serve another call meanwhile
+        if isinstance(pause, Until):
+            self._patience(pause.wait_s)
+            pause.signal.on_told(lambda: self._tell(pause))
+        else:
+            self._await(self._loop.run_in_executor(self._threads, pause.run))
+
+    def _await(self, future: "asyncio.Future[Any]") -> None:
+        self._waiting = future
+        future.add_done_callback(self._done)
+
+    def _done(self, future: "asyncio.Future[Any]") -> None:
+        assert self._way is not None
+        if future.cancelled() or self._waiting is not future:
+            return
+        if (error := future.exception()) is not None:
+            self._step(self._way.throw, error)
+        else:
+            self._step(self._way.send, future.result())
+
+    def _answer(self, answer: bool) -> None:
+        assert self._way is not None
+        self._step(self._way.send, answer)
+
+    def _tell(self, pause: Until) -> None:
+        """From any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._told, pause)
+        except RuntimeError:
+            return  # the loop has ended, and with it whoever waited
+
+    def _told(self, pause: Until) -> None:
+        if self._waiting is pause:
+            self._answer(True)
+
+    def _ready(self) -> None:
+        if isinstance(self._waiting, Wait):
+            self._answer(True)
+        else:
+            self._unregister()  # nobody asks just now, and the loop would tell it over and over
+
+    def _patience(self, wait_s: float) -> None:
+        """Answers False after a while."""
         self._until = self._loop.time() + wait_s
         if self._timer is not None and self._timer.when() > self._until:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
             self._timer = self._loop.call_at(self._until, self._expire)
-        return waiting
-
-    def _ready(self, pause: Wait) -> "asyncio.Future[bool]":
-        fd = pause.source.fileno()
-        if self._fd != fd or self._writing != pause.writing:
-            self._unregister()
-            self._fd, self._writing = fd, pause.writing
-            self._loop.add_reader(fd, self._wake)
-            if pause.writing:
-                self._loop.add_writer(fd, self._wake)
-        return self._begin(pause.wait_s)
-
-    def _told(self, pause: Until) -> "asyncio.Future[bool]":
-        waiting = self._begin(pause.wait_s)
-        pause.signal.on_told(lambda: self._tell(waiting))
-        return waiting
-
-    def _tell(self, waiting: "asyncio.Future[bool]") -> None:
-        """From any thread."""
-        try:
-            self._loop.call_soon_threadsafe(self._resolve_if, waiting)
-        except RuntimeError:
-            return  # the loop has ended, and with it whoever waited
-
-    def _resolve_if(self, waiting: "asyncio.Future[bool]") -> None:
-        if self._waiting is waiting:
-            self.resolve(True)
-
-    def _wake(self) -> None:
-        if self._waiting is None:
-            self._unregister()  # nobody asks just now, and the loop would tell it over and over
-        else:
-            self.resolve(True)
 
     def _expire(self) -> None:
         self._timer = None
-        if self._waiting is None:
+        if not isinstance(self._waiting, Wait | Until):
             return
         if self._loop.time() >= self._until:
-            self.resolve(False)
+            self._answer(False)
         else:
             self._timer = self._loop.call_at(self._until, self._expire)
+
+    def _register(self, fd: int, writing: bool) -> None:
+        if self._fd == fd and self._writing == writing:
+            return
+        self._unregister()
+        self._fd, self._writing = fd, writing
+        self._loop.add_reader(fd, self._ready)
+        if writing:
+            self._loop.add_writer(fd, self._ready)
 
     def _unregister(self) -> None:
         if self._fd is not None:
@@ -203,6 +223,25 @@ class Driver:
             if self._writing:
                 self._loop.remove_writer(self._fd)
             self._fd = None
+
+
+def begin(sending: Awaitable[None]) -> "asyncio.Future[None] | None":
+    """Runs a coroutine as far as it goes at once: None if that is to its end, as it mostly is, or what to wait for."""
+    steps = sending.__await__()
+    try:
+        first = next(steps)
+    except StopIteration:
+        return None
+    return asyncio.ensure_future(_finish(steps, first))
+
+
+async def _finish(steps: Generator[Any, Any, None], waiting: Any) -> None:
+    while True:
+        await asyncio.wait([waiting])  # not awaited itself: it is already, by the coroutine
+        try:
+            waiting = next(steps)
+        except StopIteration:
+            return
 
 
 def _close(reply: Reply) -> None:

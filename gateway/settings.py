@@ -83,6 +83,8 @@ SETTINGS = (
             "`sqlite:///.gateway/gateway.db` elsewhere"),
     Setting("GATEWAY_ADMIN_KEY", None, "Bootstrap admin credential of at least 32 characters, or a secret reference; "
             "without it the admin API answers 404"),
+    Setting("GATEWAY_SWEEP_EMAIL", None, "The service account whose identity token may ask for `POST /admin/v1/sweep`, beside "
+            "the admin key; the token's audience is GATEWAY_PUBLIC_URL"),
     Setting("GATEWAY_PUBLIC_URL", None, "The URL that clients use, as printed in set-up snippets"),
     Setting("GATEWAY_GOOGLE_TOKEN_URI", "https://oauth2.googleapis.com/token", "Where service-account assertions are "
             "exchanged for access tokens; a key file's own `token_uri` is never followed"),
@@ -90,7 +92,12 @@ SETTINGS = (
     Setting("GATEWAY_LOG_PAYLOADS", "false", "Not offered yet: prompts and answers are stored nowhere; "
             "`true` stops the start", _flag),
     Setting("GATEWAY_MAX_REQUEST_BYTES", str(32 * 1024 * 1024), "Larger request bodies are refused with 413", _count),
-    Setting("GATEWAY_MAX_OPEN_CALLS", "500", "More open calls on one instance are answered 529", _count),
+    Setting("GATEWAY_MAX_OPEN_CALLS", "1000", "More open calls on one instance are answered 529", _count),
+    Setting(
+        "GATEWAY_MAX_PROVIDER_CALLS", None,
+        "More open calls to one provider on one instance are answered 529, so that a slow one leaves room for others; "
+        "default: no fewer than GATEWAY_MAX_OPEN_CALLS", _count,
+    ),
     Setting("GATEWAY_USAGE_RETENTION_DAYS", "400", "How long usage documents live", _count),
     Setting("GATEWAY_ALLOW_QUERY_KEY", "false", "Accept the caller's key as `?key=` (URLs end up in request logs)", _flag),
     Setting("GATEWAY_ALLOW_PRIVATE_UPSTREAMS", "", "Comma-separated `host:port` that providers made by an admin may name "
@@ -109,6 +116,19 @@ SETTINGS = (
     Setting("GATEWAY_PRICE_MULTIPLIER", "1", "Factor on every cost, for a negotiated discount", _factor),
     Setting("GATEWAY_COUNT_TOKENS_LOCATIONS", "us-east5,europe-west1", "Where token counting is tried when the model's own "
             "location does not offer it; empty: nowhere else", may_be_empty=True),
+    Setting("GATEWAY_ALERT_WEBHOOK", None, "https URL, or a secret reference, that budget alerts are posted to as JSON"),
+    Setting("GATEWAY_ALERT_WEBHOOK_SECRET", None, "Secret reference of the key that those posts are signed with "
+            "(Standard Webhooks: `webhook-signature`)"),
+    Setting("GATEWAY_ALERT_CHAT_WEBHOOK", None, "Incoming webhook of Google Chat or Slack for budget alerts, or a secret "
+            "reference to it"),
+    Setting("GATEWAY_ALERT_TOPIC", None, "Pub/Sub topic for budget alerts, `projects/P/topics/T`; the gateway's account "
+            "needs roles/pubsub.publisher there"),
+    Setting("GATEWAY_ALERT_EMAIL_TO", None, "Comma-separated addresses that budget alerts are mailed to"),
+    Setting("GATEWAY_ALERT_EMAIL_FROM", None, "The sender of those mails"),
+    Setting("GATEWAY_ALERT_SMTP", None, "Mail server for those mails: `smtps://HOST[:PORT]`, or `smtp://HOST[:PORT]` with STARTTLS"),
+    Setting("GATEWAY_ALERT_SMTP_USER", None, "User at the mail server, if it wants one"),
+    Setting("GATEWAY_ALERT_SMTP_PASSWORD", None, "Secret reference of that user's password"),
+    Setting("GATEWAY_PUBSUB_URL", None, "Another Pub/Sub endpoint, for private networks, the emulator and tests"),
     Setting("GATEWAY_SANDBOX", "false", "Start the simulated Google on loopback when no provider is configured", _flag),
     Setting("VERTEX_SERVICE_ACCOUNT_JSON", None, "Service-account key for provider `vertex`: inline JSON, a path, or a "
             "secret reference", aliases=("LLM_VERTEX_ANTHROPIC_SERVICE_ACCOUNT_JSON",)),
@@ -118,7 +138,11 @@ SETTINGS = (
     Setting("VERTEX_BASE_URL", None, "Replaces the host that the location would give; no path"),
 )  # fmt: skip
 ROW = {setting.name: setting for setting in SETTINGS}
-URLS = ("VERTEX_BASE_URL", "GATEWAY_GOOGLE_TOKEN_URI", "GATEWAY_PUBLIC_URL", "GATEWAY_SECRET_MANAGER_URL")
+URLS = ("VERTEX_BASE_URL", "GATEWAY_GOOGLE_TOKEN_URI", "GATEWAY_PUBLIC_URL", "GATEWAY_SECRET_MANAGER_URL", "GATEWAY_PUBSUB_URL")
+WEBHOOKS = ("GATEWAY_ALERT_WEBHOOK", "GATEWAY_ALERT_CHAT_WEBHOOK")
+ALERT_SECRETS = ("GATEWAY_ALERT_WEBHOOK_SECRET", "GATEWAY_ALERT_SMTP_PASSWORD")
+MAIL = ("GATEWAY_ALERT_EMAIL_TO", "GATEWAY_ALERT_EMAIL_FROM", "GATEWAY_ALERT_SMTP")
+TOPIC = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +151,14 @@ class Settings:
 
     store: str
     admin_key: str | None = field(repr=False)
+    sweep_email: str | None
     public_url: str | None
     google_token_uri: str
     secret_manager_url: str | None
     log_payloads: bool
     max_request_bytes: int
     max_open_calls: int
+    max_provider_calls: int | None
     usage_retention_days: int
     allow_query_key: bool
     allow_private_upstreams: str
@@ -148,6 +174,16 @@ class Settings:
     prices: str | None
     price_multiplier: float
     count_tokens_locations: str
+    alert_webhook: str | None = field(repr=False)
+    alert_webhook_secret: str | None = field(repr=False)
+    alert_chat_webhook: str | None = field(repr=False)
+    alert_topic: str | None
+    alert_email_to: str | None
+    alert_email_from: str | None
+    alert_smtp: str | None
+    alert_smtp_user: str | None
+    alert_smtp_password: str | None = field(repr=False)
+    pubsub_url: str | None
     sandbox: bool
     vertex_service_account_json: str | None = field(repr=False)
     vertex_project_id: str | None
@@ -208,6 +244,7 @@ def _rules(values: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
     if values["log_payloads"]:
         faults.append("GATEWAY_LOG_PAYLOADS is not offered by this version, which stores prompts and answers nowhere; unset it")
     faults += _admin_key_faults(values["admin_key"])
+    faults += _alert_faults(values)
     for name in URLS:
         url = values[ROW[name].field]
         if url and not _is_url(url):
@@ -216,6 +253,37 @@ def _rules(values: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
     if base_url and base_url.partition("://")[2].rstrip("/").count("/"):
         faults.append(f"VERTEX_BASE_URL={base_url!r} should be scheme://host[:port] without a path")
     return faults
+
+
+def _alert_faults(values: dict[str, Any]) -> list[str]:
+    """Values are not repeated: a webhook's URL is a secret, and what is no reference may be one."""
+    given = {name: values[ROW[name].field] for name in (*WEBHOOKS, *ALERT_SECRETS, *MAIL)}
+    faults = [
+        f"{name} should be a URL that begins with https://, or a secret reference"
+        for name in WEBHOOKS
+        if given[name] and not is_secret_reference(given[name]) and not _is_url(given[name])
+    ]
+    faults += [
+        f"{name} should be a secret reference: projects/P/secrets/S/versions/V, file:PATH or env:NAME"
+        for name in ALERT_SECRETS
+        if given[name] and not is_secret_reference(given[name])
+    ]
+    if values["alert_topic"] and not TOPIC.fullmatch(values["alert_topic"]):
+        faults.append(f"GATEWAY_ALERT_TOPIC={values['alert_topic']!r} should be projects/PROJECT/topics/TOPIC")
+    if any(given[name] for name in MAIL) and not all(given[name] for name in MAIL):
+        faults.append(f"{', '.join(name for name in MAIL if not given[name])}: missing; mails need {', '.join(MAIL)}")
+    if given["GATEWAY_ALERT_SMTP"] and not _is_mail_server(given["GATEWAY_ALERT_SMTP"]):
+        faults.append(f"GATEWAY_ALERT_SMTP={given['GATEWAY_ALERT_SMTP']!r} should be smtps://HOST[:PORT] or smtp://HOST[:PORT]")
+    return faults
+
+
+def _is_mail_server(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0
+        return known and parts.username is None and not parts.path.strip("/")
+    except ValueError:
+        return False
 
 
 def _is_url(text: str) -> bool:

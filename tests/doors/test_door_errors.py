@@ -372,3 +372,19 @@ def test_too_many_open_calls_are_529_while_probes_still_answer(serve: Callable[.
     assert answers == [200, 200]
     assert post(gateway).status == 200
     assert len(gateway.records()) == 3
+
+
+def test_a_provider_takes_so_many_calls_at_a_time_and_no_more(serve: Callable[..., Served]) -> None:
+    """A slow one leaves room for the others. The refusal names it, and is over as soon as a call of its ends, however it ends."""
+    gateway = serve(GATEWAY_MAX_PROVIDER_CALLS="1")
+    for fault in (Fault(wait_s=0.6), Fault(wait_s=0.6, status=503), Fault(wait_s=0.6, drop=True)):
+        gateway.sandbox.script(fault)
+        first = threading.Thread(target=lambda: post(gateway))
+        first.start()
+        eventually(lambda: gateway.house.answering.open_calls == 1)
+        eventually(lambda: post(gateway).status == 529)
+        refused = post(gateway)
+        assert (refused.error["type"], refused.headers["retry-after"]) == ("overloaded_error", "1")
+        assert "provider vertex" in refused.error["message"]
+        first.join()
+        assert post(gateway).status == 200
