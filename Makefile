@@ -31,11 +31,11 @@ lock: $(VENV)/.dev  ## the pinned requirements, after a change of pyproject.toml
 	@$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate --extra dev pyproject.toml -o requirements-dev.txt
 
-bench: $(VENV)/.dev  ## performance beside direct, as JSON and tables; PEERS="litellm portkey", BENCH=--quick
+bench: $(VENV)/.dev  ## performance beside direct, as JSON and tables; PEERS="litellm portkey claude", BENCH=--quick
 	@$(PYTHON) -m bench --peers "$(PEERS)" $(BENCH)
 
-soak: $(VENV)/.dev  ## an hour of streams, hang-ups and faults; MINUTES=2 for a short one
-	@$(PYTHON) -m bench soak --minutes $(or $(MINUTES),60)
+soak: $(VENV)/.dev  ## an hour of streams, hang-ups and faults; MINUTES=2 for a short one, RATE=0 for a hard one
+	@$(PYTHON) -m bench soak --minutes $(or $(MINUTES),60) --rate $(or $(RATE),12)
 
 clean:  ## forgets environment, caches and the laptop's store
 	rm -rf $(VENV) .gateway .mypy_cache .ruff_cache .pytest_cache .hypothesis

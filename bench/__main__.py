@@ -13,13 +13,15 @@ from bench.compare import render_differences
 from bench.measures import MEASURES
 from bench.native import Tools, prepare_tools
 from bench.peers import PEERS
-from bench.report import fill, render_full
-from bench.run import Options, run, write_result
-from bench.soak import STREAMS_MIN, render_soak, soak
+from bench.report import fill, render_aims, render_full
+from bench.run import OTHER_STORES, QUICK_STORES, STORES, Options, run, write_result
+from bench.soak import RATE, STREAMS_MIN, render_soak, soak
 from bench.targets import SERVERS
 
 RESULTS = Path(__file__).parent / "results"
-STORES = ("sqlite", "firestore")
+ROUNDS_S = 480.0
+ROUNDS_WITH_PEERS_S = 900.0
+QUICK_ROUNDS_S = 42.0
 
 
 def main(arguments: list[str]) -> int:
@@ -29,7 +31,7 @@ def main(arguments: list[str]) -> int:
         print(render_differences(*(read_result(path) for path in options.compare)))
         return 0
     if options.what == "table":
-        return write_tables(options.files)
+        return write_tables(options.files, options.soak)
     tools = prepare_tools()
     if tools.language != "C":
         print("no C compiler found (set CC): Python tools take over, and their own ceiling limits what is seen", file=sys.stderr)
@@ -43,17 +45,19 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="at most a minute; ratios only roughly right")
     parser.add_argument("--peers", default="", help=f"of {', '.join(PEERS)}; with commas or spaces between")
     parser.add_argument("--servers", default="gateway", help=f"ways of serving, of {', '.join(SERVERS)}")
-    parser.add_argument("--stores", default=",".join(STORES))
-    parser.add_argument("--only", default="", help=f"measures, of cold, {', '.join(m.name for m in MEASURES)}")
+    parser.add_argument("--stores", default="", help=f"default {', '.join(STORES)}; others {', '.join(OTHER_STORES)}")
+    parser.add_argument("--only", default="", help=f"measures, of cold, idle, {', '.join(m.name for m in MEASURES)}")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--cold-runs", type=int)
     parser.add_argument("--minutes", type=float, default=60.0, help="for soak")
+    parser.add_argument("--rate", type=float, default=RATE, help="for soak: streams begun per second; 0 = as fast as it goes")
     parser.add_argument("--streams-min", type=int, default=STREAMS_MIN, help="for soak: fewer in all count as a fault")
     parser.add_argument("--out", type=Path, help="the JSON result; default bench/results/TIME-COMMIT.json")
+    parser.add_argument("--soak", type=Path, help="for table: the JSON of a soak, for its row among the aims")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("A.json", "B.json"))
-    options = parser.parse_args(arguments)
-    measures = ["cold", *(measure.name for measure in MEASURES)]
-    for name, known in (("peers", PEERS), ("servers", SERVERS), ("stores", STORES), ("only", measures)):
+    options = parser.parse_intermixed_args(arguments)
+    measures = ["cold", "idle", *(measure.name for measure in MEASURES)]
+    for name, known in (("peers", PEERS), ("servers", SERVERS), ("stores", STORES + OTHER_STORES), ("only", measures)):
         setattr(options, name, words(getattr(options, name)))
         if unknown := set(getattr(options, name)) - set(known):
             parser.error(f"--{name}: {', '.join(sorted(unknown))} is not known; there are {', '.join(known)}")
@@ -70,35 +74,42 @@ def run_bench(options: argparse.Namespace, tools: Tools) -> int:
         rounds=options.rounds or (2 if options.quick else 5),
         cold_runs=options.cold_runs if options.cold_runs is not None else (1 if options.quick else 5),
         servers=options.servers,
-        stores=options.stores,
+        stores=options.stores or (QUICK_STORES if options.quick else STORES),
         peers=options.peers,
         only=options.only,
-        budget_s=(42.0 if options.quick else 480.0) * (1 + len(options.peers)),
+        budget_s=rounds_budget_s(options),
     )
     result = run(chosen, tools)
     path = options.out or RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}-{result['commit']}.json"
     write_result(result, path)
-    print(render_full(result))
+    print(render_aims(result) + "\n" + render_full(result))
     print(f"kept in {path}", file=sys.stderr)
     return 0
 
 
+def rounds_budget_s(options: argparse.Namespace) -> float:
+    """With all peers, cold starts and idle streams a whole run stays below twenty minutes."""
+    if options.quick:
+        return QUICK_ROUNDS_S * (1 + len(options.peers))
+    return ROUNDS_WITH_PEERS_S if options.peers else ROUNDS_S
+
+
 def run_soak(options: argparse.Namespace, tools: Tools) -> int:
-    result = soak(options.minutes, tools, server=options.servers[0], streams_min=options.streams_min)
+    result = soak(options.minutes, tools, server=options.servers[0], streams_min=options.streams_min, rate=options.rate)
     write_result(result, options.out or RESULTS / f"soak-{time.strftime('%Y%m%d-%H%M%S')}-{result['commit']}.json")
     print(render_soak(result))
     return 1 if result["faults"] else 0
 
 
-def write_tables(files: list[Path]) -> int:
+def write_tables(files: list[Path], soaked: Path | None) -> int:
     if not files:
-        print("name a result: python -m bench table RESULT.json [docs/performance.md README.md]", file=sys.stderr)
+        print("name a result: python -m bench table RESULT.json [--soak SOAK.json] [docs/performance.md]", file=sys.stderr)
         return 2
-    result = read_result(files[0])
+    result = read_result(files[0]) | ({"soak": read_result(soaked)} if soaked else {})
     for document in files[1:]:
         fill(document, result)
     if not files[1:]:
-        print(render_full(result))
+        print(render_aims(result) + "\n" + render_full(result))
     return 0
 
 

@@ -16,8 +16,9 @@ from bench.targets import Deployment, Target, plain_environment
 START_LIMIT_S = 60.0
 LOOK_EVERY_S = 0.002
 GATEWAY_IMPORT = "gateway.serve"
+LEAN_IMPORT = "lean: flask, requests, google.auth"
 IMPORT_ROWS = {
-    "lean: flask, requests, google.auth": "import flask, requests, google.auth",
+    LEAN_IMPORT: "import flask, requests, google.auth",
     GATEWAY_IMPORT: f"import {GATEWAY_IMPORT}",
     "main (Cloud Run function)": "import main",
 }
@@ -32,14 +33,21 @@ def cold_start(deployment: Deployment, *, compiled: bool) -> dict[str, float]:
         began = time.monotonic()
         process, target = deployment.launch(**more)
         try:
-            connection, opened = connect(target, process, began)
-            answered, refused = first_answer(connection, target), 0
-            while answered is None:
-                refused += 1
-                connection, _ = connect(target, process, began)
-                answered = first_answer(connection, target)
+            return watch_start(target, process, began)
         finally:
             stop(process)
+
+
+def watch_start(target: Target, process: "subprocess.Popen[bytes]", began: float) -> dict[str, float]:
+    """From the moment `began` on: milliseconds until the port is open and until the first 200, and refusals before it."""
+    connection, opened = connect(target, process, began)
+    answered, refused = first_answer(connection, target), 0
+    while answered is None:
+        if time.monotonic() > began + START_LIMIT_S:
+            raise RuntimeError(f"{target.name} only refuses, for {START_LIMIT_S:g} s; run it by hand to see why")
+        refused += 1
+        connection, _ = connect(target, process, began)
+        answered = first_answer(connection, target)
     return {"open_ms": (opened - began) * 1000, "first_answer_ms": (answered - began) * 1000, "refused": refused}
 
 
@@ -49,7 +57,8 @@ def connect(target: Target, process: "subprocess.Popen[bytes]", began: float) ->
             return socket.create_connection(("127.0.0.1", target.port), timeout=START_LIMIT_S), time.monotonic()
         except OSError:
             time.sleep(LOOK_EVERY_S)
-    raise RuntimeError(f"{target.name} did not begin to serve within {START_LIMIT_S:g} s; run it by hand to see why")
+    what = "did not begin to serve in time" if process.poll() is None else f"ended with status {process.returncode}"
+    raise RuntimeError(f"{target.name} {what}; run it by hand to see why")
 
 
 def first_answer(connection: socket.socket, target: Target) -> float | None:

@@ -1,11 +1,11 @@
 /* The load client of the bench: N connections to 127.0.0.1 from one thread with epoll, so that it is never the limit.
  *
  *     load json   port=P path=/v1/messages connections=32 head=FILE body=FILE warmup=0.5 seconds=3
- *     load stream port=P path=/v1/messages connections=200 head=FILE body=FILE [repeat=1 | seconds=60] [ramp=0] [abort_after=0] [limit=60]
+ *     load stream port=P path=/v1/messages connections=200 head=FILE body=FILE [repeat=1 | seconds=60] [ramp=0] [rate=0] [abort_after=0] [limit=60]
  *
  * json is a closed loop: each connection asks, waits for the whole answer, asks again; counted is what ends after the warm-up.
  * stream opens all connections at once (or spread over `ramp` seconds), each asking `repeat` times, or again and again for
- * `seconds`; every "@@<monotonic ns>;" in the answer, written by bench/upstream.c, gives one lag. An answer counts as complete if it
+ * `seconds`, with rate=R no more than R a second in all; every "@@<monotonic ns>;" in the answer, written by bench/upstream.c, gives one lag. An answer counts as complete if it
  * ended as HTTP says and its last event was message_stop. With abort_after=N the client hangs up after N of these stamps.
  *
  * `head` is a file of header lines; host and content-length are added here. Prints one JSON object. Ends with its starter.
@@ -46,12 +46,12 @@ struct conn {
 
 struct samples { float *ms; size_t len, room; };
 
-static struct { int port, connections, repeat, stream; long abort_after; double warmup, seconds, ramp, limit; const char *path, *head, *body; } option =
+static struct { int port, connections, repeat, stream; long abort_after; double warmup, seconds, ramp, rate, limit; const char *path, *head, *body; } option =
     {.connections = 1, .repeat = 1, .seconds = 0, .limit = 60, .path = "/v1/messages"};
 static char *request;
 static size_t request_len;
 static int epoll_fd, busy;
-static int64_t began, measured_from, measured_to, last_end;
+static int64_t began, measured_from, measured_to, last_end, next_turn;
 static struct samples latencies, firsts, lags, durations;
 static uint64_t finished, finished_all, bytes, events, aborted, statuses[600];
 static uint64_t refused, broken, reset, unreachable, incomplete, no_answer, answered;
@@ -120,10 +120,28 @@ static void ask(struct conn *c) {
     if (connect(c->fd, (struct sockaddr *)&to, sizeof to) == 0) { c->phase = SENDING; write_on(c); }
 }
 
+/* The next request: now, or when its turn has come if there is a rate. */
+static void ask_in_turn(struct conn *c) {
+    if (!option.rate) { ask(c); return; }
+    int64_t now = now_ns();
+    if (next_turn < now) next_turn = now;
+    c->phase = WAITING;
+    c->wake = next_turn;
+    next_turn += (int64_t)(1e9 / option.rate);
+}
+
+/* A kept connection that the server ended while we waited is no fault of anybody's. */
+static void drop_if_ended(struct conn *c) {
+    char byte;
+    ssize_t n = c->fd < 0 ? 1 : recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN)) hang_up(c);
+}
+
 /* After a fault: again, but not at once, so that a dead server does not turn this into a loop. */
 static void again_later(struct conn *c) {
     hang_up(c);
     if (!another(c)) { rest(c); return; }
+    if (option.rate) { ask_in_turn(c); return; }
     c->phase = WAITING;
     c->wake = now_ns() + RETRY_NS;
 }
@@ -148,7 +166,7 @@ static void end_of_answer(struct conn *c) {
     c->used = 1;
     if (!c->keep) hang_up(c);
     if (c->status != 200) { again_later(c); return; }
-    if (another(c)) ask(c);
+    if (another(c)) ask_in_turn(c);
     else rest(c);
 }
 
@@ -264,7 +282,7 @@ static int take(struct conn *c, const char *data, size_t len) {
                 aborted++, answered++, finished_all++;
                 last_end = now_ns();
                 hang_up(c);
-                if (another(c)) ask(c);
+                if (another(c)) ask_in_turn(c);
                 else rest(c);
                 return 0;
             }
@@ -352,6 +370,7 @@ static void read_options(int argc, char **argv) {
         else if (!strcmp(argv[i], "warmup")) option.warmup = atof(value);
         else if (!strcmp(argv[i], "seconds")) option.seconds = atof(value);
         else if (!strcmp(argv[i], "ramp")) option.ramp = atof(value);
+        else if (!strcmp(argv[i], "rate")) option.rate = atof(value);
         else if (!strcmp(argv[i], "limit")) option.limit = atof(value);
         else fail("unknown option");
     }
@@ -388,9 +407,10 @@ int main(int argc, char **argv) {
     measured_from = began + (int64_t)(option.warmup * 1e9);
     measured_to = measured_from + (int64_t)(option.seconds * 1e9);
     busy = option.connections;
+    next_turn = began + (option.rate ? (int64_t)(1e9 * option.connections / option.rate) : 0);
     for (int i = 0; i < option.connections; i++) {
         all[i].fd = -1;
-        all[i].wake = began + (int64_t)(option.ramp * 1e9 * i / option.connections);
+        all[i].wake = began + (int64_t)(option.rate ? 1e9 * i / option.rate : option.ramp * 1e9 * i / option.connections);
     }
     /* A stream that has begun may end after the time is up; a plain answer may not. */
     int64_t stop = deadline() + (option.stream && option.seconds ? (int64_t)(option.limit * 1e9) : 0);
@@ -398,7 +418,8 @@ int main(int argc, char **argv) {
         int64_t now = now_ns(), next = stop;
         for (int i = 0; i < option.connections; i++) {
             if (all[i].phase != WAITING) continue;
-            if (all[i].wake <= now) ask(&all[i]);
+            if (!another(&all[i])) rest(&all[i]);
+            else if (all[i].wake <= now) { drop_if_ended(&all[i]); ask(&all[i]); }
             else if (all[i].wake < next) next = all[i].wake;
         }
         int64_t rest_ms = (next - now_ns() + 999999) / 1000000;

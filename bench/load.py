@@ -32,6 +32,7 @@ class Load:
     errors: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[float]] = field(default_factory=dict)
+    next_turn: float = 0.0
 
     def number(self, name: str, default: float = 0.0) -> float:
         return float(self.options.get(name, default))
@@ -59,12 +60,23 @@ class Load:
             return asked < self.number("repeat", 1)
         return time.monotonic() < self.began + self.number("warmup") + self.number("seconds")
 
+    async def turn(self) -> None:
+        """Waits until the next request may begin, if there is a rate."""
+        if rate := self.number("rate"):
+            self.next_turn = max(self.next_turn, time.monotonic())
+            wait_s, self.next_turn = self.next_turn - time.monotonic(), self.next_turn + 1 / rate
+            await asyncio.sleep(min(wait_s, max(0.0, self.began + self.number("seconds") - time.monotonic())))
+
     async def connection(self, number: int) -> None:
         await asyncio.sleep(self.number("ramp") * number / max(1, self.number("connections", 1)))
         streams: list[Any] = []
         for asked in itertools.count():
+            await self.turn()
             if not self.again(asked):
                 break
+            if streams and streams[0].at_eof():  # the server ended it while we waited
+                streams.pop().close()
+                streams = []
             try:
                 if not streams:
                     streams = list(await asyncio.open_connection("127.0.0.1", int(self.number("port")), limit=LIMIT_BYTES))

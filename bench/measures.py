@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.loads import Load
 from bench.processes import MemoryWatch, cpu_s, leashed, machine_busy_s, pss_mb, tree
-from bench.targets import Site, Target
+from bench.targets import Site, Target, count_commits
 
 STREAM_LIMIT_S = 40.0
 CALL_LIMIT_S = 60.0
@@ -44,8 +44,12 @@ MEASURES = (
     Measure("s200", "200 streams, 50 events/s each", PACED, 200),
     Measure("s400", "400 streams, 50 events/s each", PACED, 400, quick=False),
     Measure("s800", "800 streams, 50 events/s each", PACED, 800, quick=False),
+    Measure("s1000", "1,000 streams, 50 events/s each", PACED, 1000, quick=False),
     Measure("s1500", "1,500 streams, 50 events/s each", PACED, 1500, quick=False),
 )
+
+# A variant of a target answers one question, so that it need not run everything.
+VARIANT_MEASURES = {"budgets": ("c1", "c32", "c128", "s200"), "tls": ("c32", "s200")}
 
 
 def chosen(quick: bool) -> list[Measure]:
@@ -54,6 +58,8 @@ def chosen(quick: bool) -> list[Measure]:
 
 def fits(measure: Measure, target: Target) -> bool:
     """Some peers need minutes for what others do in two seconds, or cannot stream at all."""
+    if target.variant and measure.name not in VARIANT_MEASURES[target.variant]:
+        return False
     return not measure.load.stream or measure.connections <= target.streams_max
 
 
@@ -61,6 +67,7 @@ def take(measure: Measure, target: Target, site: Site) -> Values:
     """One run of one measure. RuntimeError if the load client itself fails."""
     pids = target.pids
     watch = MemoryWatch(pids)
+    commits_before = count_commits(target)
     cpu_before, ours_before, (busy_before, stolen_before) = cpu_s(pids), cpu_s(tree(os.getpid())), machine_busy_s()
     with watch.watching():
         seen = run_load(load_arguments(measure, target, site), site)
@@ -68,6 +75,7 @@ def take(measure: Measure, target: Target, site: Site) -> Values:
     wall_s = max(seen["seconds"], 0.001)
     values = stream_values(seen, cpu) if measure.load.stream else plain_values(seen, cpu)
     return values | {
+        "commits_per_1000_calls": commits_per_1000(commits_before, count_commits(target)),
         "errors": float(sum(seen["errors"].values())),
         "cpu_share": cpu / wall_s if pids else None,
         "rss_mb": watch.peak_mb if pids else None,
@@ -96,6 +104,13 @@ def run_load(arguments: Sequence[str], site: Site) -> dict[str, Any]:
     return seen
 
 
+def commits_per_1000(before: tuple[int, int] | None, after: tuple[int, int] | None) -> float | None:
+    """Commits to the store for each 1,000 usage records written between two looks at `count_commits`."""
+    if before is None or after is None or after[1] <= before[1]:
+        return None
+    return (after[0] - before[0]) * 1000 / (after[1] - before[1])
+
+
 def plain_values(seen: dict[str, Any], cpu: float) -> Values:
     latency = seen["latency_ms"] or {}
     return {
@@ -119,4 +134,3 @@ def stream_values(seen: dict[str, Any], cpu: float) -> Values:
         "cpu_ms_per_1000_events": cpu * 1e6 / seen["events"] if cpu and seen["events"] else None,
         "complete": float(seen["finished"]),
     }
-

@@ -1,4 +1,4 @@
-"""The two tools that must be fast: upstream.c and load.c, compiled at first use and kept in the user's cache.
+"""The tools that must be fast: upstream.c, load.c and, if asked for, tls.c; compiled at first use and kept in the user's cache.
 
 Without a C compiler their Python twins, upstream.py and load.py, take over; their ceiling lies near the gateway's own, so
 that throughput measured with them says little.
@@ -28,23 +28,29 @@ class Tools:
 
 def prepare_tools() -> Tools:
     """Compiles what is not compiled yet. RuntimeError with the compiler's words if it fails."""
-    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None or sys.platform != "linux":
+    compiler = find_compiler()
+    if compiler is None:
         return python_tools()
     upstream, load = (compile_once(compiler, HERE / name) for name in ("upstream.c", "load.c"))
     return Tools((str(upstream),), (str(load),), "C")
+
+
+def find_compiler() -> str | None:
+    if sys.platform != "linux":
+        return None
+    return shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
 
 
 def python_tools() -> Tools:
     return Tools((sys.executable, "-m", "bench.upstream"), (sys.executable, "-m", "bench.load"), "Python")
 
 
-def compile_once(compiler: str, source: Path) -> Path:
+def compile_once(compiler: str, source: Path, *libraries: str) -> Path:
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
     binary = cache_folder() / f"bench-{source.stem}-{digest}"
     if not binary.exists():
         making = binary.with_suffix(f".{os.getpid()}.making")
-        command = [compiler, "-O2", "-std=gnu11", "-o", str(making), str(source)]
+        command = [compiler, "-O2", "-std=gnu11", "-o", str(making), str(source), *libraries]
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{source.name} does not compile with {compiler}; set CC to another:\n{done.stderr[-2000:]}")

@@ -8,46 +8,29 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.claude_gateway import prepare_claude
+from bench.cold import connect, watch_start
 from bench.loads import MODEL
 from bench.native import cache_folder
+from bench.peer import Peer, PeerMissing, Prepared, install
 from bench.processes import free_port, start, stop
 from bench.targets import Site, Target, plain_environment, wait_ready
 
-INSTALL_TIMEOUT_S = 900
 LITELLM_KEY = "sk-bench-5d1f0c2e9b7a4836"  # it refuses the well-known ones
 
-
-class PeerMissing(Exception):
-    """This peer cannot join; says why, and what would let it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A peer ready to start on a port."""
-
-    version: str
-    command: Sequence[str]
-    environment: Mapping[str, str]
-    credential: tuple[str, ...]
+CLAUDE_NOTE = (
+    "Anthropic's own, a person signed in, spend limits for day, week and month, Vertex AI as its upstream with a fixed token; "
+    "the CPU of its PostgreSQL is not counted"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """One row. `prepare` installs if need be and writes the peer's configuration; PeerMissing if it cannot."""
-
-    name: str
-    prepare: Callable[[Site, int], Prepared]
-    streams_max: int
-    note: str
-    ready_timeout_s: float = 120.0
-
-
-def prepare_litellm(site: Site, port: int) -> Prepared:
+def prepare_litellm(site: Site, port: int, stack: ExitStack) -> Prepared:
     """From its package, into an environment of its own; LITELLM_VENV names another."""
     venv = Path(os.environ.get("LITELLM_VENV") or cache_folder() / "peers" / "litellm")
     if not (venv / "bin" / "litellm").exists():
@@ -64,7 +47,7 @@ def prepare_litellm(site: Site, port: int) -> Prepared:
     return Prepared(version_of(venv, "litellm"), command, environment, (f"authorization: Bearer {LITELLM_KEY}",))
 
 
-def prepare_portkey(site: Site, port: int) -> Prepared:
+def prepare_portkey(site: Site, port: int, stack: ExitStack) -> Prepared:
     """From npm, into a folder of its own; PORTKEY_FOLDER names another."""
     folder = Path(os.environ.get("PORTKEY_FOLDER") or cache_folder() / "peers" / "portkey")
     package = folder / "node_modules" / "@portkey-ai" / "gateway"
@@ -87,53 +70,57 @@ def prepare_portkey(site: Site, port: int) -> Prepared:
     return Prepared(described["version"], command, environment, credential)
 
 
-def prepare_claude(site: Site, port: int) -> Prepared:
-    """Anthropic's own gateway keeps its state in Postgres and signs people in with OIDC; neither is set up here."""
-    root = Path(os.environ.get("TOLLGATE_CLIENTS") or Path.home() / ".cache" / "tollgate-clients")
-    if not list(root.glob("claude-code-*/claude")):
-        raise PeerMissing("`claude gateway` is part of the Claude Code binary: run `make clients`")
-    raise PeerMissing(
-        "`claude gateway` needs a Postgres database and an OIDC provider for its sign-in, and the bench starts neither"
-    )
-
-
 PEERS = {
     peer.name: peer
     for peer in (
         Peer("litellm", prepare_litellm, 200, "one worker, master key, no database"),
         Peer("portkey", prepare_portkey, 400, "no keys, no records; as published, 1.15.2 answers every stream with 500"),
-        Peer("claude", prepare_claude, 800, "with Postgres"),
+        Peer("claude", prepare_claude, 1500, CLAUDE_NOTE),
     )
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A peer that serves. `start` is what its cold start took: milliseconds, as for the gateway."""
+
+    target: Target
+    version: str
+    start: dict[str, float]
+
+
 @contextmanager
-def peer_running(peer: Peer, site: Site) -> Iterator[tuple[Target, str]]:
-    """A running peer and its version. PeerMissing if it is not installed or does not start."""
-    port = free_port()
-    prepared = peer.prepare(site, port)
-    environment = plain_environment() | dict(prepared.environment)
-    environment.pop("PYTHONPATH", None)
-    process = start(prepared.command, site.cores.gateway, environment, site.folder / f"{peer.name}.log")
-    target = Target(peer.name, port, prepared.credential, process.pid, streams_max=peer.streams_max, note=peer.note)
-    try:
+def peer_running(peer: Peer, site: Site) -> Iterator[Running]:
+    """Started twice: the first time leaves bytecode and files in memory and signs in, the second is timed and stays.
+    PeerMissing if it is not installed or does not start."""
+    with ExitStack() as stack:
+        port = free_port()
+        prepared = peer.prepare(site, port, stack)
+        target = Target(peer.name, port, prepared.credential, streams_max=peer.streams_max, note=peer.note)
         try:
-            wait_ready(target, process, site.folder, peer.ready_timeout_s)
+            with started(prepared, peer.name, site) as process:
+                if prepared.sign_in:
+                    connect(target, process, time.monotonic())[0].close()
+                    target = replace(target, credential=prepared.sign_in())
+                wait_ready(target, process, site.folder, peer.ready_timeout_s)
+            began = time.monotonic()
+            process = stack.enter_context(started(prepared, peer.name, site))
+            values = watch_start(target, process, began)
         except RuntimeError as error:
             raise PeerMissing(str(error)) from error
-        yield target, prepared.version
+        yield Running(replace(target, pid=process.pid), prepared.version, values)
+
+
+@contextmanager
+def started(prepared: Prepared, name: str, site: Site) -> Iterator["subprocess.Popen[bytes]"]:
+    """One process of it."""
+    environment = plain_environment() | dict(prepared.environment)
+    environment.pop("PYTHONPATH", None)
+    process = start(prepared.command, site.cores.gateway, environment, site.folder / f"{name}.log")
+    try:
+        yield process
     finally:
         stop(process)
-
-
-def install(command: Sequence[str], what: str) -> None:
-    print(f"installing {what}: {' '.join(command)}", file=sys.stderr)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise PeerMissing(f"{what} could not be installed: {error}") from error
-    if done.returncode != 0:
-        raise PeerMissing(f"{what} could not be installed: {done.stderr[-500:]}")
 
 
 def version_of(venv: Path, package: str) -> str:

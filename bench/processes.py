@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 STOP_TIMEOUT_S = 15.0
+TOOL_TIMEOUT_S = 10.0
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 MB = 1024 * 1024
@@ -58,6 +60,21 @@ def leashed(core: int) -> Callable[[], None]:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     return before_exec
+
+
+@contextlib.contextmanager
+def tool_running(command: Sequence[str], core: int, log: Path, environment: Mapping[str, str]) -> Iterator[int]:
+    """A tool that prints "port N" once it listens: the port."""
+    process = start(command, core, environment, log)
+    try:
+        until = time.monotonic() + TOOL_TIMEOUT_S
+        while not (words := log.read_text()).startswith("port ") or "\n" not in words:
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"{Path(command[0]).name} did not start: {words[-500:]}")
+            time.sleep(0.01)
+        yield int(words.split()[1])
+    finally:
+        stop(process)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,16 +1,18 @@
 """A result as Markdown: the full tables for docs/performance.md and a short one for the README, between marks that stay."""
 
 import re
-import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.aims import AIMS, start_above_lean
 from bench.cold import GATEWAY_IMPORT
-from bench.measures import MEASURES
+from bench.measures import MEASURES, VARIANT_MEASURES
+from bench.tables import Row, against, cell, number, ratio, span, table
 
-MARK = re.compile(r"(<!-- bench:(?P<kind>full|short) -->\n).*?(<!-- /bench -->)", re.DOTALL)
-Row = Sequence[str]
+MARK = re.compile(r"(<!-- bench:(?P<kind>full|short|aims) -->\n).*?(<!-- /bench -->)", re.DOTALL)
+TLS_PLAIN_METRICS = ("rps", "p99_ms", "cpu_ms_per_call")
+TLS_STREAM_METRICS = ("events_per_s", "lag_p99_ms", "cpu_ms_per_1000_events")
 
 
 def render_full(result: dict[str, Any]) -> str:
@@ -20,10 +22,25 @@ def render_full(result: dict[str, Any]) -> str:
         "### Plain calls\n\n" + render_plain(result),
         "### Streams\n\n" + render_streams(result),
         "### Against direct and peers\n\n" + render_ratios(result),
+        "### TLS to the upstream\n\n" + render_tls(result),
+        "### With budgets and without\n\n" + render_budgets(result),
+        "### Commits to the store\n\n" + render_commits(result),
+        "### Memory of idle streams\n\n" + render_idle(result),
         "### Cold start\n\n" + render_cold(result),
         f"### What `{GATEWAY_IMPORT}` imports, by package\n\n" + render_imports(result),
     ]
     return "\n\n".join(part for part in parts if not part.endswith("\n\n")) + "\n"
+
+
+def render_aims(result: dict[str, Any]) -> str:
+    """Every aim, what was measured, and whether that meets it."""
+    rows: list[Row] = []
+    for aim in AIMS:
+        value = aim.figure(result)
+        met = "not measured" if value is None else "yes" if aim.met(value) else "no"
+        shown = "–" if value is None else f"{number(value)} {aim.unit}".strip()
+        rows.append((aim.title, f"{aim.comparison} {aim.limit:,g} {aim.unit}".strip(), shown, met))
+    return table(("what", "aim", "measured", "met"), rows) + f"\n\n{measured_at(result)}\n"
 
 
 def render_short(result: dict[str, Any]) -> str:
@@ -31,20 +48,24 @@ def render_short(result: dict[str, Any]) -> str:
 
 
 def render_facts(result: dict[str, Any], *, short: bool = False) -> str:
-    machine, versions, settings = result["machine"], result["versions"], result["settings"]
-    measured = (
-        f"Measured {result['at'][:10]} at commit `{result['commit']}` on {machine['cores']} cores of {machine['model']} "
-        f"({machine['kernel']}), Python {versions['python']}; one core for the gateway, "
-        f"{rounds_of(result)} rounds in turns, medians (least–most)."
-    )
+    versions, settings = result["versions"], result["settings"]
     if short:
-        return measured
+        return measured_at(result)
     listed = ", ".join(f"{name} {version}" for name, version in versions.items() if name not in ("python", "gateway"))
     peers = ", ".join(f"{name} {facts['version']}" for name, facts in result["targets"].items() if "version" in facts)
-    facts = [measured, f"Libraries: {listed}. Fake upstream and load client: {settings['tools']}."]
+    facts = [measured_at(result), f"Libraries: {listed}. Fake upstream and load client: {settings['tools']}."]
     facts += [f"Peers: {peers}."] if peers else []
     facts += [f"Cores busy with other things meanwhile: {busy_elsewhere(result)}."]
     return "\n".join([*facts, *(f"- {first_line(note)}" for note in result["notes"])])
+
+
+def measured_at(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    return (
+        f"Measured {result['at'][:10]} at commit `{result['commit']}` on {machine['cores']} cores of {machine['model']} "
+        f"({machine['kernel']}), Python {result['versions']['python']}; one core for the gateway, "
+        f"{rounds_of(result)} rounds in turns, medians (least–most)."
+    )
 
 
 def render_plain(result: dict[str, Any]) -> str:
@@ -65,12 +86,14 @@ def rows_of(result: dict[str, Any], metrics: Sequence[str], *, stream: bool) -> 
     for measure in MEASURES:
         targets = result["summary"].get(measure.name, {}) if measure.load.stream == stream else {}
         for target, seen in targets.items():
+            if "+" in target:
+                continue
             yield (measure.title, target, *(cell(seen.get(metric)) for metric in metrics))
 
 
 def render_ratios(result: dict[str, Any]) -> str:
     """Each gateway against each peer of the same run."""
-    ours = [name for name in result["targets"] if "/" in name]
+    ours = [name for name in result["targets"] if "/" in name and "+" not in name]
     peers = [name for name in result["targets"] if "/" not in name]
     wanted = (
         ("c1", "added_p50_ms", "added latency, p50, ms", False),
@@ -90,11 +113,53 @@ def render_ratios(result: dict[str, Any]) -> str:
     return table(heads, rows)
 
 
-def ratio(mine: dict[str, float], theirs: dict[str, float] | None, more_is_better: bool) -> str:
-    if theirs is None or not mine["median"] or not theirs["median"]:
-        return "–"
-    times = mine["median"] / theirs["median"] if more_is_better else theirs["median"] / mine["median"]
-    return f"{times:.3g}"
+def render_tls(result: dict[str, Any]) -> str:
+    """The same loads with TLS to the upstream and without; CPU is the gateway's."""
+    rows: list[Row] = []
+    for measure in (measure for measure in MEASURES if measure.name in VARIANT_MEASURES["tls"]):
+        seen = result["summary"].get(measure.name, {})
+        per_s, wait, cpu = TLS_STREAM_METRICS if measure.load.stream else TLS_PLAIN_METRICS
+        for target in (name for name in seen if name.endswith("+tls")):
+            plain, tls = seen.get(target.removesuffix("+tls"), {}), seen[target]
+            rows.append((measure.title, target.removesuffix("+tls"), *(cell(side.get(metric)) for metric in (per_s, wait, cpu)
+                         for side in (plain, tls)), against(tls.get(cpu), plain.get(cpu))))  # fmt: skip
+    heads = ("load", "target", "calls or events/s, plain", "with TLS", "p99 or lag p99 ms, plain", "with TLS",
+             "CPU ms/call or 1,000 events, plain", "with TLS", "TLS against plain")  # fmt: skip
+    return table(heads, rows)
+
+
+def render_budgets(result: dict[str, Any]) -> str:
+    rows: list[Row] = []
+    for measure in (measure for measure in MEASURES if measure.name in VARIANT_MEASURES["budgets"]):
+        seen = result["summary"].get(measure.name, {})
+        per_s, cpu = ("events_per_s", "cpu_ms_per_1000_events") if measure.load.stream else ("rps", "cpu_ms_per_call")
+        for target in (name for name in seen if name.endswith("+budgets")):
+            without, budgets = seen.get(target.removesuffix("+budgets"), {}), seen[target]
+            rows.append((measure.title, target.removesuffix("+budgets"), *(cell(side.get(metric)) for metric in (per_s, cpu)
+                         for side in (without, budgets)), against(budgets.get(per_s), without.get(per_s))))  # fmt: skip
+    heads = ("load", "target", "calls or events/s, none", "three budgets", "CPU ms/call or 1,000 events, none", "three budgets",
+             "rate with budgets against none")  # fmt: skip
+    return table(heads, rows)
+
+
+def render_commits(result: dict[str, Any]) -> str:
+    """How many commits wrote the usage records of 1,000 calls: what finishes together is written together."""
+    measures = [measure for measure in MEASURES if measure.name in ("c1", "c32", "c128")]
+    rows: list[Row] = []
+    for target in (name for name in result["targets"] if "/" in name and "+" not in name):
+        seen = [result["summary"].get(measure.name, {}).get(target, {}).get("commits_per_1000_calls") for measure in measures]
+        if any(seen):
+            rows.append((target, *(cell(one) for one in seen)))
+    return table(("commits per 1,000 calls", *(measure.title.partition(",")[0] for measure in measures)), rows)
+
+
+def render_idle(result: dict[str, Any]) -> str:
+    idle = result.get("idle", {})
+    counts = [row["streams"] for row in next(iter(idle.values()))["held"]] if idle else []
+    rows = []
+    for target, seen in idle.items():
+        rows.append((target, *(number(row["rss_mb"]) for row in seen["held"]), f"{seen['mb_per_100']:.2f}"))
+    return table(("RSS in MB with", *(f"{count:,} idle streams" for count in counts), "MB per 100 more"), rows)
 
 
 def render_cold(result: dict[str, Any]) -> str:
@@ -104,37 +169,17 @@ def render_cold(result: dict[str, Any]) -> str:
         for metric, value in row["values"].items():
             seen.setdefault((row["target"], metric), {}).setdefault(row["compiled"], []).append(value)
     names = {"open_ms": "port open", "first_answer_ms": "first proxied 200", "refused": "refusals first", "import_ms": "imported"}
-    rows = [(target, names[metric], span(runs.get(True)), span(runs.get(False)))
+    rows: list[Row] = [(target, names[metric], span(runs.get(True)), span(runs.get(False)))
             for (target, metric), runs in seen.items() if metric != "refused" or any(map(any, runs.values()))]  # fmt: skip
+    for target in sorted({target for target, metric in seen if metric == "first_answer_ms" and "/" in target}):
+        above = [start_above_lean(result, target, compiled=compiled) for compiled in (True, False)]
+        rows.append((target, "first proxied 200, above the lean imports", *("–" if ms is None else number(ms) for ms in above)))
     return table(("what", "until", "ms, with bytecode", "ms, without"), rows)
 
 
 def render_imports(result: dict[str, Any]) -> str:
     rows = [(row["package"], str(row["ms"]), str(row["modules"])) for row in result["imports"].get(GATEWAY_IMPORT, [])]
     return table(("package", "ms", "modules"), rows)
-
-
-def table(heads: Row, rows: Iterable[Row]) -> str:
-    lines = [" | ".join(row) for row in rows]
-    return "\n".join(f"| {line} |" for line in (" | ".join(heads), "|".join(["---"] * len(heads)), *lines)) if lines else ""
-
-
-def cell(seen: dict[str, float] | None) -> str:
-    if seen is None:
-        return "–"
-    if seen["max"] == seen["min"]:
-        return number(seen["median"])
-    return f"{number(seen['median'])} ({number(seen['min'])}–{number(seen['max'])})"
-
-
-def span(values: Sequence[float] | None) -> str:
-    return "–" if not values else cell({"median": statistics.median(values), "min": min(values), "max": max(values)})
-
-
-def number(value: float) -> str:
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.2g}" if abs(value) < 1 else f"{value:.3g}"
 
 
 def rounds_of(result: dict[str, Any]) -> int:
@@ -151,9 +196,9 @@ def first_line(text: str) -> str:
 
 
 def fill(path: Path, result: dict[str, Any]) -> None:
-    """Writes the tables between `<!-- bench:full -->` (or `short`) and `<!-- /bench -->`. ValueError if there are no marks."""
+    """Writes the tables between `<!-- bench:full -->`, `aims` or `short`, and `<!-- /bench -->`; ValueError without marks."""
     text = path.read_text()
     if not MARK.search(text):
         raise ValueError(f"{path} has no place for the table: put <!-- bench:full --> and <!-- /bench --> where it should stand")
-    renders = {"full": render_full, "short": render_short}
+    renders = {"full": render_full, "short": render_short, "aims": render_aims}
     path.write_text(MARK.sub(lambda found: found[1] + renders[found["kind"]](result) + found[3], text))

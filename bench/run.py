@@ -1,29 +1,31 @@
 """One run: everything started, measured in turns for several rounds, stopped; the result as one JSON document."""
 
 import json
-import os
 import resource
 import statistics
-import sys
-import tempfile
+import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.cold import IMPORT_ROWS, cold_start, import_modules, import_times
+from bench.idle import idle_memory
 from bench.machine import describe_commit, describe_machine, describe_versions
 from bench.measures import Measure, chosen, fits, take
 from bench.native import Tools
-from bench.peers import PEERS, PeerMissing, peer_running
-from bench.processes import Cores
-from bench.targets import SERVERS, Deployment, Site, Target, deploy, deployed, upstream_running
-from tests import emulator
+from bench.stage import make_deployments, say, site_running, start_gateways, start_peers
+from bench.targets import Deployment, Site, Target
 
-SCHEMA = 1
+SCHEMA = 2
 OPEN_FILES = 16_384
+STORES = ("sqlite", "firestore", "sqlite+budgets", "sqlite+tls")
+# One measure that fails is told; it must not cost what was measured before.
+FAULTS = (RuntimeError, OSError, subprocess.SubprocessError, ValueError)
+QUICK_STORES = ("sqlite", "firestore")
+OTHER_STORES = ("firestore+budgets", "firestore+tls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,13 @@ class Options:
     rounds: int = 5
     cold_runs: int = 5
     servers: tuple[str, ...] = ("gateway",)
-    stores: tuple[str, ...] = ("sqlite", "firestore")
+    stores: tuple[str, ...] = STORES
     peers: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     budget_s: float = 480.0
+
+    def wants(self, measure: str) -> bool:
+        return not self.only or measure in self.only
 
 
 @dataclass(slots=True)
@@ -48,6 +53,9 @@ class Result:
     rounds: list[dict[str, Any]] = field(default_factory=list)
     cold: list[dict[str, Any]] = field(default_factory=list)
 
+    def note(self, text: str) -> None:
+        self.document["notes"].append(text)
+
     def finish(self) -> dict[str, Any]:
         return {**self.document, "summary": summarize(self.rounds), "rounds": self.rounds, "cold": self.cold}
 
@@ -57,16 +65,14 @@ def run(options: Options, tools: Tools) -> dict[str, Any]:
     raise_open_files()
     result = Result(first_facts(options, tools))
     with ExitStack() as stack:
-        site = stack.enter_context(site_running(tools))
-        deployments = prepare(options, site, stack, result)
+        site = site_running(tools, options.stores, stack, result.note)
+        deployments = make_deployments(options.servers, options.stores, site, stack, result.note)
         try:
+            measure_alone(options, deployments, site, result)
             targets = start_all(options, deployments, site, stack, result)
             measure_rounds(options, targets, site, result)
-            for target in targets:
-                result.document["notes"] += [f"{target.name}: {target.note}"] if target.note else []
         except KeyboardInterrupt:
-            result.document["notes"].append("interrupted: what follows is incomplete")
-            return result.finish()
+            result.note("interrupted: what follows is incomplete")
     return result.finish()
 
 
@@ -86,71 +92,39 @@ def first_facts(options: Options, tools: Tools) -> dict[str, Any]:
         "settings": {**asdict(options), "tools": tools.language},
         "targets": {},
         "imports": {},
+        "idle": {},
         "notes": notes,
     }
 
 
-@contextmanager
-def site_running(tools: Tools) -> Iterator[Site]:
-    cores = Cores.of_this_machine()
-    with tempfile.TemporaryDirectory(prefix="tollgate-bench-") as name, upstream_running(tools, cores, Path(name)) as port:
-        yield Site(Path(name), cores, tools, port)
+def measure_alone(options: Options, deployments: Sequence[Deployment], site: Site, result: Result) -> None:
+    """What needs a process of its own and a quiet machine; before anything else runs."""
+    plain = [deployment for deployment in deployments if "+" not in deployment.name]
+    if options.wants("cold"):
+        measure_cold(options, plain, site, result)
+    if options.wants("idle") and not options.quick:
+        for deployment in plain:
+            say(f"idle streams of {deployment.name}")
+            try:
+                result.document["idle"][deployment.name] = idle_memory(deployment)
+            except FAULTS as error:
+                result.note(f"idle streams of {deployment.name} failed: {error}")
 
 
-def prepare(options: Options, site: Site, stack: ExitStack, result: Result) -> list[Deployment]:
-    address = start_emulator(options, site, stack, result)
-    stores = [store for store in options.stores if store != "firestore" or address]
-    return [deploy(SERVERS[server], store, site, address) for server in options.servers for store in stores]
-
-
-def start_emulator(options: Options, site: Site, stack: ExitStack, result: Result) -> str | None:
-    if "firestore" not in options.stores:
-        return None
-    try:
-        with pinned(site.cores.store):
-            return stack.enter_context(emulator.running(emulator.find()))
-    except emulator.EmulatorMissing as missing:
-        result.document["notes"].append(f"no Firestore rows: {missing}")
-        return None
-
-
-@contextmanager
-def pinned(core: int) -> Iterator[None]:
-    """Children started meanwhile inherit this core."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-def start_all(
-    options: Options, deployments: Sequence[Deployment], site: Site, stack: ExitStack, result: Result
-) -> list[Target]:
-    """Cold starts first, while nothing else runs; then everything at once, so that rounds can alternate."""
-    measure_cold(options, deployments, site, result)
-    targets = [Target("direct", site.upstream)]
-    for deployment in deployments:
-        say(f"starting {deployment.name}")
-        targets.append(stack.enter_context(deployed(deployment)))
-        result.document["targets"][deployment.name] = {"command": list(deployment.server.command)}
-    for name in options.peers:
-        try:
-            say(f"starting {name}")
-            target, version = stack.enter_context(peer_running(PEERS[name], site))
-        except PeerMissing as missing:
-            say(f"left out: {missing}")
-            result.document["notes"].append(f"{name} left out: {missing}")
-            continue
+def start_all(options: Options, deployments: Sequence[Deployment], site: Site, stack: ExitStack, result: Result) -> list[Target]:
+    """Everything at once, so that rounds can alternate."""
+    targets = start_gateways(deployments, site, stack, result.note)
+    commands = {deployment.name: {"command": list(deployment.server.command)} for deployment in deployments}
+    result.document["targets"] = {target.name: commands[target.name] for target in targets if target.is_gateway}
+    for target, facts in start_peers(options.peers, site, stack, result.note):
         targets.append(target)
-        result.document["targets"][name] = {"version": version}
+        result.document["targets"][target.name] = {"version": facts["version"]}
+        result.cold.append({"target": target.name, "compiled": True, "values": facts["start"]})
+        result.note(f"{target.name}: {target.note}")
     return targets
 
 
 def measure_cold(options: Options, deployments: Sequence[Deployment], site: Site, result: Result) -> None:
-    if options.only and "cold" not in options.only:
-        return
     for deployment in deployments if options.cold_runs else ():
         cold_start(deployment, compiled=True)  # leaves bytecode behind, and the files in memory
     for number in range(options.cold_runs):
@@ -168,7 +142,7 @@ def measure_cold(options: Options, deployments: Sequence[Deployment], site: Site
 
 def measure_rounds(options: Options, targets: Sequence[Target], site: Site, result: Result) -> None:
     """Each measure goes from target to target, in turned order every other round."""
-    measures = [m for m in chosen(options.quick) if not options.only or m.name in options.only]
+    measures = [measure for measure in chosen(options.quick) if options.wants(measure.name)]
     began = time.monotonic()
     for number in range(options.rounds):
         spent = time.monotonic() - began
@@ -184,7 +158,11 @@ def measure_rounds(options: Options, targets: Sequence[Target], site: Site, resu
 
 def one_run(number: int, measure: Measure, target: Target, site: Site, result: Result) -> None:
     say(f"round {number + 1}: {measure.name} {target.name}")
-    values = take(measure, target, site)
+    try:
+        values = take(measure, target, site)
+    except FAULTS as error:
+        result.note(f"round {number + 1}: {measure.name} {target.name} failed: {error}")
+        return
     result.rounds.append({"round": number + 1, "measure": measure.name, "target": target.name, "values": values})
 
 
@@ -204,7 +182,7 @@ def summarize(rounds: Sequence[dict[str, Any]]) -> dict[str, dict[str, dict[str,
 
 
 def added(row: dict[str, Any], direct: dict[str, Any]) -> dict[str, float]:
-    if row["target"] == "direct":
+    if row["target"].startswith("direct"):
         return {}
     pairs = {name: (row["values"].get(name), direct.get(name)) for name in ("p50_ms", "p99_ms")}
     return {f"added_{name}": mine - theirs for name, (mine, theirs) in pairs.items() if mine is not None and theirs is not None}
@@ -220,10 +198,6 @@ def raise_open_files() -> None:
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def say(what: str) -> None:
-    print(f"  {what}", file=sys.stderr, flush=True)
 
 
 def write_result(document: dict[str, Any], path: Path) -> None:

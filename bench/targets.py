@@ -1,4 +1,7 @@
-"""What is measured: the gateway by server and by store, each a process on its own core with a real key in a real store."""
+"""What is measured: the gateway by server and by store, each a process on its own core with a real key in a real store.
+
+A target's name is `server/store`, with `+budgets` or `+tls` behind it if it answers such a question.
+"""
 
 import json
 import os
@@ -13,15 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from bench.loads import Load
 from bench.native import Tools
-from bench.processes import Cores, free_port, start, stop, tree
-from gateway.callers.keys import hash_key, new_key
-from gateway.canonical.store import Put
-from gateway.store import open_store
+from bench.processes import Cores, free_port, start, stop, tool_running, tree
+from bench.seeds import put_key, service_account
+from bench.tunnels import Tunnels
 
 ROOT = Path(__file__).parent.parent
 OPEN_CALLS = 2000
@@ -64,6 +63,12 @@ class Target:
     path: str = "/v1/messages"
     streams_max: int = 100_000
     note: str = ""
+    is_gateway: bool = False
+
+    @property
+    def variant(self) -> str:
+        """`budgets`, `tls`, or nothing."""
+        return self.name.partition("+")[2]
 
     @property
     def pids(self) -> list[int]:
@@ -72,28 +77,20 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a run happens: its folder, cores, tools and the port of the fake upstream."""
+    """Where a run happens: its folder, cores, tools and the port of the fake upstream; `tls` if it is reached by TLS too."""
 
     folder: Path
     cores: Cores
     tools: Tools
     upstream: int
+    tls: Tunnels | None = None
 
 
 @contextmanager
 def upstream_running(tools: Tools, cores: Cores, folder: Path) -> Iterator[int]:
     """The fake upstream on a free port."""
-    log = folder / "upstream.log"
-    process = start(tools.upstream, cores.tools, plain_environment(), log)
-    try:
-        until = time.monotonic() + 10
-        while not (words := log.read_text()).startswith("port ") or "\n" not in words:
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"the fake upstream did not start: {words[-500:]}")
-            time.sleep(0.01)
-        yield int(words.split()[1])
-    finally:
-        stop(process)
+    with tool_running(tools.upstream, cores.tools, folder / "upstream.log", plain_environment()) as port:
+        yield port
 
 
 def plain_environment() -> dict[str, str]:
@@ -125,16 +122,16 @@ class Deployment:
         port = free_port()
         log = self.site.folder / f"{self.name.replace('/', '-')}.log"
         process = start(self.command(port), self.site.cores.gateway, {**self.environment, **more}, log)
-        return process, Target(self.name, port, self.credential, process.pid)
+        return process, Target(self.name, port, self.credential, process.pid, is_gateway=True)
 
 
 def deploy(server: Server, store: str, site: Site, emulator: str | None) -> Deployment:
-    """Makes store, project, key and service account. `store` is `sqlite` or `firestore`."""
+    """Makes store, project, key and service account. `store` is `sqlite` or `firestore`, with `+budgets` or `+tls` if wanted."""
     name = f"{server.name}/{store}"
     folder = site.folder / name.replace("/", "-")
     folder.mkdir()
-    firestore = store == "firestore"
-    url = f"firestore://demo-{uuid.uuid4().hex[:16]}/(default)" if firestore else f"sqlite:///{folder}/gateway.db"
+    kind, _, variant = store.partition("+")
+    url = f"firestore://demo-{uuid.uuid4().hex[:16]}/(default)" if kind == "firestore" else f"sqlite:///{folder}/gateway.db"
     environment = plain_environment() | dict(server.environment) | {
         "GATEWAY_STORE": url,
         "GATEWAY_MAX_OPEN_CALLS": str(OPEN_CALLS),
@@ -142,68 +139,14 @@ def deploy(server: Server, store: str, site: Site, emulator: str | None) -> Depl
         "VERTEX_SERVICE_ACCOUNT_JSON": str(service_account(site.folder)),
         "VERTEX_BASE_URL": f"http://127.0.0.1:{site.upstream}",
     }  # fmt: skip
-    if firestore:
+    if kind == "firestore":
         assert emulator is not None
         # Google's client reads it from the environment, here too: the key is written by this process.
         environment["FIRESTORE_EMULATOR_HOST"] = os.environ["FIRESTORE_EMULATOR_HOST"] = emulator
-    return Deployment(name, server, environment, put_key(url), url, site)
-
-
-def put_key(store_url: str) -> str:
-    """A project and a key, as the gateway's own use cases would leave them."""
-    key = new_key()
-    digest = hash_key(key)
-    store = open_store(store_url)
-    try:
-        store.commit([
-            Put("projects/bench", {"id": "bench", "name": "Bench", "schema_version": 1}),
-            Put(f"keys/{digest}", {"id": f"key_{digest[:12]}", "project": "bench", "name": "bench", "schema_version": 1}),
-        ])  # fmt: skip
-    finally:
-        store.close()
-    return key
-
-
-def count_records(store_url: str) -> int:
-    """Usage documents of the bench's project."""
-    store = open_store(store_url)
-    try:
-        found, cursor = 0, None
-        while True:
-            page = store.query("projects/bench/usage", limit=1000, cursor=cursor)
-            found += len(page.documents)
-            if (cursor := page.next_cursor) is None:
-                return found
-    finally:
-        store.close()
-
-
-def service_account(folder: Path) -> Path:
-    """A key file with a fresh RSA key: tokens are signed and fetched as in production."""
-    path = folder / "service-account.json"
-    if not path.exists():
-        path.touch(0o600)
-        path.write_text(json.dumps(account_document(new_private_key())))
-    return path
-
-
-def new_private_key() -> str:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    unsealed = serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, unsealed).decode()
-
-
-def account_document(private_key: str) -> dict[str, str]:
-    return {
-        "type": "service_account",
-        "project_id": "bench",
-        "private_key_id": "5a" * 20,
-        "private_key": private_key,
-        "client_email": "bench@bench.iam.gserviceaccount.com",
-        "client_id": "1",
-        "token_uri": "https://oauth2.googleapis.com/token",
-        "universe_domain": "googleapis.com",
-    }
+    if variant == "tls":
+        assert site.tls is not None
+        environment |= {"VERTEX_BASE_URL": f"https://127.0.0.1:{site.tls.server}", "SSL_CERT_FILE": str(site.tls.certificate)}
+    return Deployment(name, server, environment, put_key(url, with_budgets=variant == "budgets"), url, site)
 
 
 @contextmanager
@@ -235,17 +178,35 @@ def wait_ready(target: Target, process: subprocess.Popen[bytes], folder: Path, t
     raise RuntimeError(f"{target.name} does not serve ({last}); its last words:\n{words}")
 
 
+def count_commits(target: Target) -> tuple[int, int] | None:
+    """Commits of usage records since the start, and records in them, as /readyz tells; None if it does not."""
+    if not target.is_gateway:
+        return None
+    try:
+        with plain_opener().open(f"http://127.0.0.1:{target.port}/readyz", timeout=20.0) as answer:
+            facts = json.load(answer)
+    except urllib.error.HTTPError as error:  # a store that is slow to answer makes it 503, with the same facts
+        with error:
+            facts = json.load(error)
+    except OSError:
+        return None
+    return (facts["commits"], facts["records_written"]) if "commits" in facts else None
+
+
+def plain_opener() -> urllib.request.OpenerDirector:
+    """Whatever proxy the person has set: loopback is asked directly."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
 def ask(target: Target, timeout_s: float = 20.0) -> int:
     """One plain call; its status."""
     load = Load()
     headers = dict(line.split(": ", 1) for line in (*load.headers, *target.credential))
     request = urllib.request.Request(f"http://127.0.0.1:{target.port}{target.path}", load.body(), headers, method="POST")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=timeout_s) as answer:
+        with plain_opener().open(request, timeout=timeout_s) as answer:
             answer.read()
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()
         return error.code
-

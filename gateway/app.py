@@ -13,6 +13,7 @@ from gateway.canonical.call import Call, Caller, Plan
 from gateway.canonical.steps import Steps
 from gateway.canonical.store import Json, Store, StoreError
 from gateway.catalog.models import render_model
+from gateway.credentials.api_keys import ApiKeys
 from gateway.credentials.google_tokens import TokenBroker
 from gateway.credentials.secrets import Secrets
 from gateway.doors.inference import InferenceDoor
@@ -84,7 +85,7 @@ def build_house(
     store = store or open_store(settings.store, now=now)
     lines = lines or LineLog()
     marks = marks or {}
-    pool = pool or Pool()
+    pool = pool or Pool(allowed=tuple(settings.allow_private_upstreams.split(",")))
     secrets = Secrets(now=now, secret_manager_url=settings.secret_manager_url)
     tokens = TokenBroker(store, secrets, settings.google_token_uri, now=now)
     directory = Directory(store, providers_from_environment(settings), settings.key_outage_s)
@@ -94,12 +95,13 @@ def build_house(
     timeouts = Timeouts(settings.connect_timeout_s, settings.first_byte_timeout_s, settings.idle_timeout_s)
     sender = Sender(
         pool,
-        tokens,
+        {"google": tokens, "secret": ApiKeys(secrets)},
         Lessons(store, now),
         timeouts,
         total_s=settings.total_timeout_s,
         wait_s=settings.ping_interval_s,
         open_max=settings.max_provider_calls or settings.max_open_calls,
+        now=now,
     )
     counting_locations = tuple(name for name in settings.count_tokens_locations.split(",") if name)
     answering = Answering(

@@ -100,8 +100,8 @@ SETTINGS = (
     ),
     Setting("GATEWAY_USAGE_RETENTION_DAYS", "400", "How long usage documents live", _count),
     Setting("GATEWAY_ALLOW_QUERY_KEY", "false", "Accept the caller's key as `?key=` (URLs end up in request logs)", _flag),
-    Setting("GATEWAY_ALLOW_PRIVATE_UPSTREAMS", "", "Comma-separated `host:port` that providers made by an admin may name "
-            "although they are private or not https"),
+    Setting("GATEWAY_ALLOW_PRIVATE_UPSTREAMS", "", "Comma-separated `host:port` that providers made by an admin, and "
+            "webhooks, may name although they are private or not https"),
     Setting("GATEWAY_CONNECT_TIMEOUT_S", "5", "Seconds to connect to a provider", _seconds),
     Setting("GATEWAY_FIRST_BYTE_TIMEOUT_S", "600", "Seconds until a provider's answer begins", _seconds),
     Setting("GATEWAY_IDLE_TIMEOUT_S", "300", "Seconds of silence in an answer after which the provider counts as dead", _seconds),
@@ -125,7 +125,8 @@ SETTINGS = (
             "needs roles/pubsub.publisher there"),
     Setting("GATEWAY_ALERT_EMAIL_TO", None, "Comma-separated addresses that budget alerts are mailed to"),
     Setting("GATEWAY_ALERT_EMAIL_FROM", None, "The sender of those mails"),
-    Setting("GATEWAY_ALERT_SMTP", None, "Mail server for those mails: `smtps://HOST[:PORT]`, or `smtp://HOST[:PORT]` with STARTTLS"),
+    Setting("GATEWAY_ALERT_SMTP", None, "Mail server for those mails: `smtps://HOST[:PORT]`, or "
+            "`smtp://HOST[:PORT]` with STARTTLS"),
     Setting("GATEWAY_ALERT_SMTP_USER", None, "User at the mail server, if it wants one"),
     Setting("GATEWAY_ALERT_SMTP_PASSWORD", None, "Secret reference of that user's password"),
     Setting("GATEWAY_PUBSUB_URL", None, "Another Pub/Sub endpoint, for private networks, the emulator and tests"),

@@ -5,7 +5,7 @@ what they left, so that changes of different fields never lose each other.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.administration.pages import check_limit, read_page
@@ -50,17 +50,20 @@ class Changes:
         self._now = now
         self._heard = heard
 
-    def commit(self, writes: Sequence[Write], entry: Entry, who: Who) -> None:
+    def commit(self, writes: Sequence[Write], entry: Entry, who: Who, *more: Entry) -> None:
         """All of it or nothing. AlreadyExists, Missing, Conflict, StoreUnavailable."""
-        audit = Create(f"audit/audit_{secrets.token_hex(10)}", self._render_entry(entry, who))
-        self._store.commit([*writes, audit], timeout_s=TIMEOUT_S)
+        audit = [Create(f"audit/audit_{secrets.token_hex(10)}", self._render_entry(each, who)) for each in (entry, *more)]
+        self._store.commit([*writes, *audit], timeout_s=TIMEOUT_S)
         for write in writes:
             self._heard(write.path)
 
-    def create(self, path: str, data: Json, action: str, who: Who, also: Sequence[Write] = ()) -> None:
-        """AdminError `already_exists`."""
+    def create(self, path: str, data: Json, action: str, who: Who, also: Mapping[str, Json] | None = None) -> None:
+        """The document, and with it those of `also` (path → document). AdminError `already_exists`."""
+        documents = {path: data, **(also or {})}
+        entries = [Entry(f"{_kind(each)}.create", each, None, document) for each, document in (also or {}).items()]
         try:
-            self.commit([Create(path, data), *also], Entry(action, path, None, data), who)
+            writes = [Create(each, document) for each, document in documents.items()]
+            self.commit(writes, Entry(action, path, None, data), who, *entries)
         except AlreadyExists:
             raise AdminError(f"{path} exists already; update it, or choose another id", "already_exists") from None
 
@@ -101,8 +104,11 @@ class Changes:
 
 
 def not_found(path: str) -> AdminError:
-    kind = path.partition("/")[0].removesuffix("s")
-    return AdminError(f"there is no {path[:120]}; `{kind} list` shows which there are", "not_found")
+    return AdminError(f"there is no {path[:120]}; `{_kind(path)} list` shows which there are", "not_found")
+
+
+def _kind(path: str) -> str:
+    return path.partition("/")[0].removesuffix("s")
 
 
 def changed_fields(before: Json, fields: Json) -> Json:

@@ -11,14 +11,19 @@ from gateway.catalog.models import all_models
 
 Check = Callable[[Any], Any]
 ID = re.compile(r"[a-z][a-z0-9-]{1,62}")
-LABEL = re.compile(r"(?!__)[\w.:@/-]{1,64}")
+LABEL = re.compile(r"_|_?[A-Za-z0-9.:@/-][A-Za-z0-9_.:@/-]{0,62}")
+VISIBLE = r"[^\x00-\x20\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff0-\uffff]"
+"""A character that shows: no control, no white space, none that turns the direction of the text or hides in it."""
+WORD = re.compile(f"{VISIBLE}+")
+LINE = re.compile(f"{VISIBLE}(?:(?: |{VISIBLE})*{VISIBLE})?")
 SECRET = re.compile(r"gw-[A-Za-z0-9_-]{43}|PRIVATE KEY|ya29\.|AIza[A-Za-z0-9_-]{30}|sk-[A-Za-z0-9_-]{20}")
 LIST_MAX = 100
 
 
 def check_fields(given: Mapping[str, Any], checks: Mapping[str, Check]) -> Json:
     """The fields as they are stored; AdminError names every fault at once."""
-    faults, fields = [], {}
+    faults: list[str] = []
+    fields: Json = {}
     for name, value in given.items():
         if name not in checks:
             faults.append(f"{name[:64]!r} is no field here; there are {', '.join(checks)}")
@@ -43,15 +48,31 @@ def text(characters_max: int) -> Check:
     """One line for people. What looks like a secret is refused, and not echoed."""
 
     def check(value: Any) -> str:
-        if not isinstance(value, str) or not value.strip() or not value.isprintable():
-            raise ValueError("should be one line of text")
+        if not isinstance(value, str) or not LINE.fullmatch(value) or not _is_unicode(value):
+            raise ValueError("should be one line of text, without white space around it")
         if len(value) > characters_max:
             raise ValueError(f"should have at most {characters_max} characters, not {len(value)}")
         if SECRET.search(value):
             raise ValueError("looks like a secret, and this field is shown to people; write something else")
-        return value.strip()
+        return value
 
     return check
+
+
+def _is_unicode(value: str) -> bool:
+    """Not so: bytes of a command line that are no UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def integer(value: Any) -> int:
+    """A whole number; 60.0 is one, as JSON Schema has it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError("should be a whole number")
+    return int(value)
 
 
 def word(characters_max: int) -> Check:
@@ -59,7 +80,7 @@ def word(characters_max: int) -> Check:
 
     def check(value: Any) -> str:
         checked: str = text(characters_max)(value)
-        if any(character.isspace() for character in checked):
+        if not WORD.fullmatch(checked):
             raise ValueError("should hold no white space")
         return checked
 

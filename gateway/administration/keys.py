@@ -93,6 +93,7 @@ class Keys:
 
     def update(self, key_id: str, given: Mapping[str, Any], who: Who) -> Json:
         """Changes the fields that are given; AdminError `not_found` or `invalid`."""
+        self._secrets(key_id)
         fields = self._check(given, {})
 
         def edit(secret: Json) -> Json:
@@ -101,6 +102,11 @@ class Keys:
             return {**fields, "valid_until": _earlier(secret["valid_until"], fields["valid_until"])}
 
         return self._edit(key_id, edit, "key.update", who) | self._warnings(fields)
+
+    def replace(self, key_id: str, given: Mapping[str, Any], who: Who) -> Json:
+        """What is not given takes its default."""
+        defaults = {name: value for name, value in DEFAULTS.items() if name != "valid_until"}
+        return self.update(key_id, {**defaults, "expires_at": None, **given}, who)
 
     def revoke(self, key_id: str, who: Who) -> Json:
         """For good, earlier secrets too. Revoking twice changes nothing."""
@@ -156,16 +162,15 @@ class Keys:
         until_quiet(attempt, f"keys/{key_id}")
 
     def _check(self, given: Mapping[str, Any], more: Mapping[str, checks.Check]) -> Json:
-        fields = checks.check_fields(given, {**more, **FIELDS, "expires_at": checks.optional(self._future)})
+        fields = checks.check_fields(given, {**more, **FIELDS, "expires_at": checks.optional(self._moment)})
         if "expires_at" in fields:
             fields["valid_until"] = fields.pop("expires_at")  # `expires_at` is the field by which stores forget documents
+            if fields["valid_until"] and fields["valid_until"].timestamp() <= self._now():
+                raise AdminError("expires_at: has passed already; give a time in the future, or revoke the key", "conflict")
         return fields
 
-    def _future(self, value: Any) -> datetime:
-        moment = parse_moment(value, self._now, "ahead")
-        if moment.timestamp() <= self._now():
-            raise ValueError("has passed already; give a time in the future, or revoke the key")
-        return moment
+    def _moment(self, value: Any) -> datetime:
+        return parse_moment(value, self._now, "ahead")
 
     def _edit(self, key_id: str, edit: Callable[[Json], Json], action: str, who: Who) -> Json:
         def attempt() -> Json:

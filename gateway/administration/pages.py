@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gateway.administration.refusals import invalid
+from gateway.administration.refusals import AdminError, invalid
 from gateway.canonical.store import Document, Json, Operator, Store
 
 LIMIT_MAX = 1_000
@@ -26,12 +26,13 @@ def read_page(
     order_by: str | None = None,
     descending: bool = False,
 ) -> Json:
-    """`{"data": […], "next_cursor": …}`; AdminError `invalid` for a limit or cursor that cannot be."""
+    """`{"data": […], "next_cursor": …}`; AdminError `invalid` for a limit that cannot be, `not_found` for a cursor that
+    leads nowhere."""
     check_limit(limit)
     try:
         page = store.query(collection, where=where, order_by=order_by, descending=descending, limit=limit, cursor=cursor)
     except ValueError as error:
         if cursor is None:
             raise
-        raise invalid(["cursor: is none of this list's; leave it out to begin at the start"]) from error
+        raise AdminError("cursor: is none of this list's; leave it out to begin at the start", "not_found") from error
     return {"data": [render(document) for document in page.documents], "next_cursor": page.next_cursor}

@@ -31,15 +31,15 @@ class Projects:
         self._now = now
         self._from_environment = from_environment
 
-    def create(self, given: Mapping[str, Any], who: Who) -> Json:
-        """From `{"id": …, …}`; AdminError `invalid` or `already_exists`."""
+    def create(self, given: Mapping[str, Any], who: Who, also: Mapping[str, Json] | None = None) -> Json:
+        """From `{"id": …, …}`; AdminError `invalid` or `already_exists`. `also` are documents that come into being with it."""
         fields = checks.check_fields(given, {"id": checks.identifier, **FIELDS})
         if "id" not in fields:
             raise AdminError("id: a project needs one, such as acme", "invalid")
         project_id = fields.pop("id")
         at = current(self._now)
         data = {"name": project_id, **DEFAULTS, **fields, "created_at": at, "updated_at": at, "schema_version": SCHEMA_VERSION}
-        self._changes.create(f"projects/{project_id}", data, "project.create", who)
+        self._changes.create(f"projects/{project_id}", data, "project.create", who, also)
         return self._with_warnings(project_id, data, fields)
 
     def get(self, project_id: str) -> Json:
@@ -58,6 +58,7 @@ class Projects:
 
     def replace(self, project_id: str, given: Mapping[str, Any], who: Who) -> Json:
         """What is not given takes its default."""
+        self._read(project_id)
         return self.update(project_id, {"name": project_id, **DEFAULTS, **given}, who)
 
     def delete(self, project_id: str, who: Who) -> None:

@@ -67,18 +67,20 @@ class Providers:
     def update(self, provider_id: str, given: Mapping[str, Any], who: Who) -> Json:
         """Changes the fields that are given; AdminError `not_found` or `invalid`."""
         self._check_not_from_environment(provider_id)
+        self._read(provider_id)
         fields = checks.check_fields(given, self._checks(who))
 
         def edit(data: Json) -> Json:
             check_settings(provider_id, {**data, **fields})
             return fields
 
-        self._read(provider_id)
         data = self._changes.update(f"providers/{provider_id}", edit, "provider.update", who)
         return self._render_stored(provider_id, data, fields)
 
     def replace(self, provider_id: str, given: Mapping[str, Any], who: Who) -> Json:
         """What is not given takes its default; kind and credential have none."""
+        self._check_not_from_environment(provider_id)
+        self._read(provider_id)
         if missing := [name for name in ("kind", "credential") if name not in given]:
             raise invalid(f"{name}: a provider needs it" for name in missing)
         return self.update(provider_id, {**DEFAULTS, **given}, who)

@@ -8,7 +8,8 @@ from typing import Any, Literal
 Clock = Callable[[], float]
 """Unix seconds."""
 
-SPAN = re.compile(r"(\d{1,9})([smhdw]?)")
+SPAN = re.compile(r"([0-9]{1,9})([smhdw]?)")
+SPAN_WITH_UNIT = re.compile(r"[0-9]{1,9}[smhdw]")
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 FORMS = "a time such as 2026-12-01T00:00:00Z or 2026-12-01, or a span such as 7d"
 
@@ -29,7 +30,7 @@ def parse_span_s(text: str) -> int:
 
 def parse_moment(value: Any, now: Clock, span: Literal["ago", "ahead"]) -> datetime:
     """A moment in UTC, from a datetime, RFC 3339, a date (its midnight in UTC) or a span from now; ValueError."""
-    if isinstance(value, str) and SPAN.fullmatch(value.strip().lower()):
+    if isinstance(value, str) and SPAN_WITH_UNIT.fullmatch(value.strip().lower()):
         return _moment_of_span(value, now, span)
     if isinstance(value, str):
         try:

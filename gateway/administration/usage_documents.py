@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.administration import checks
 from gateway.administration.pages import check_limit
-from gateway.administration.refusals import AdminError, invalid
+from gateway.administration.refusals import AdminError
 from gateway.administration.times import Clock, parse_moment, render_moments
 from gateway.callers.keys import PATTERN
 from gateway.canonical.money import format_dollars
@@ -55,7 +55,7 @@ class Filters:
 
 def parse_filters(given: Mapping[str, Any], now: Clock) -> Filters:
     """From `project`, `key`, `user`, `model`, `provider`, `session`, `trace`, `since`, `until` and `meta.NAME`, all text;
-    AdminError `invalid`."""
+    AdminError `invalid`, or `conflict` if they exclude each other."""
     known = {name: value for name, value in given.items() if value not in (None, "")}
     metadata = {name.removeprefix("meta."): known.pop(name) for name in list(known) if name.startswith("meta.")}
     table: dict[str, checks.Check] = {
@@ -70,7 +70,7 @@ def parse_filters(given: Mapping[str, Any], now: Clock) -> Filters:
     values = checks.check_fields(known, table)
     since, until = values.get("since"), values.get("until")
     if since and until and since >= until:
-        raise invalid(["since: should lie before until"])
+        raise AdminError("since: should lie before until", "conflict")
     fields = {FIELD_OF[name]: value for name, value in values.items() if name in FIELD_OF}
     labels = checks.check_fields({"metadata": metadata}, {"metadata": checks.metadata})["metadata"]
     return Filters(values.get("project"), since, until, fields, labels)
@@ -92,7 +92,7 @@ def project_ids(store: Store) -> list[str]:
 
 
 def list_records(store: Store, filters: Filters, *, limit: int = 100, cursor: str | None = None) -> Json:
-    """`{"data": […], "next_cursor": …}`, newest first; AdminError `invalid` for a cursor that is none."""
+    """`{"data": […], "next_cursor": …}`, newest first; AdminError `not_found` for a cursor that leads nowhere."""
     check_limit(limit)
     after = _parse_cursor(cursor) if cursor else None
     streams = read_usage(store, filters, page=limit + 1, until_included=after[0] if after else None)
@@ -168,7 +168,7 @@ def _parse_cursor(cursor: str) -> tuple[datetime, bytes]:
         at, path = msgspec.msgpack.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=tuple[datetime, str])
         at.utctimetuple()
     except (ValueError, msgspec.MsgspecError):
-        raise invalid(["cursor: is none of ours; leave it out to begin at the newest"]) from None
+        raise AdminError("cursor: is none of ours; leave it out to begin at the newest", "not_found") from None
     return at, path.encode()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.answering.reading import read_document
-from gateway.answering.run import Run, route_headers
+from gateway.answering.run import Run, dialect_spoken, route_headers
 from gateway.canonical.call import Call, Plan
 from gateway.canonical.errors import GatewayError, InternalError, Overloaded, Unavailable
 from gateway.canonical.reply import Reply
@@ -105,16 +105,22 @@ class Answering:
     def _count(self, call: Call, plan: Plan) -> Steps[Reply]:
         """Token counting: never billed, never blocked, no usage document."""
         outcome = Outcome(status=200, target=plan.targets[0])
+        dialect = DIALECTS[call.dialect]
         try:
             attempt = yield from self.attempts.first_success(call, plan, outcome.attempts)
             outcome.target = attempt.target
             body = yield from read_document(self.sender, attempt)
             headers = route_headers(outcome, attempt)
+            if attempt.crossing:
+                count = dialect_spoken(attempt).parse_token_count(body)
+                body = b"" if count is None else dialect.render_token_count(count)
         except GatewayError as error:
             if not offers_no_counting(error):
                 raise
-            body = DIALECTS[call.dialect].render_token_count(int(len(call.request.document.source) / BYTES_PER_TOKEN))
-            headers = {**route_headers(outcome, None), "x-gateway-estimated": "input_tokens"}
+            body, headers = b"", route_headers(outcome, None)
+        if not body:
+            body = dialect.render_token_count(int(len(call.request.document.source) / BYTES_PER_TOKEN))
+            headers["x-gateway-estimated"] = "input_tokens"
         outcome.latency_ms = round((self.clock() - call.started) * 1000)
         self.log_line(call, {**render_document(call, outcome, self.retention_days), "operation": "count_tokens"})
         return Reply(200, {**headers, "content-type": "application/json"}, body)

@@ -8,15 +8,17 @@ import logging
 import threading
 from typing import Any, Protocol
 
+from gateway.answering.framing import framed
 from gateway.answering.reading import check_content_type, read_document
 from gateway.canonical.call import Call, Plan
-from gateway.canonical.dialect import Dialect
+from gateway.canonical.dialect import Dialect, StreamWatch
 from gateway.canonical.errors import GatewayError, InternalError, StreamBroken, Unavailable, UpstreamFailed
 from gateway.canonical.money import format_dollars
 from gateway.canonical.reply import Relay, Reply
 from gateway.canonical.steps import Signal, Steps, Until, Wait
 from gateway.canonical.store import Create, Json
 from gateway.dialects import DIALECTS
+from gateway.providers.crossing import dialect_of
 from gateway.providers.send import Attempt, Sender
 from gateway.records.document import Outcome, document_path, render_document
 from gateway.records.writer import RecordWriter
@@ -72,13 +74,15 @@ class Run:
         self._meter = Meter(len(self._call.request.document.source), None)
         body = yield from read_document(self._house.sender, attempt)
         self._first_word()
-        found = self._dialect.parse_usage(body)
+        found = dialect_spoken(attempt).parse_usage(body)
         usage, self._outcome.answered_model = found if found else (None, None)
         self._meter.settle_plain(usage, len(body))
+        if attempt.crossing is not None:
+            body = attempt.crossing.carry_answer(body)
         yield from self.settle()
         headers = {
             **route_headers(self._outcome, attempt),
-            "content-type": attempt.head.headers["content-type"],
+            "content-type": "application/json" if attempt.crossing else attempt.head.headers["content-type"],
             "x-gateway-cost-usd": format_dollars(self._outcome.cost_nanodollars),
         }
         return Reply(200, headers, body)
@@ -92,10 +96,13 @@ class Run:
             attempt = self._take(found)
             if attempt.head.headers.get("content-type", "").startswith("application/json"):
                 return (yield from self._whole(attempt))
-            check_content_type(attempt, "text/event-stream")
+            check_content_type(attempt, dialect_spoken(attempt).STREAM_TYPE)
+        kind, relay = self._dialect.STREAM_TYPE, self._relay()
+        if other := self._dialect.frame_stream(self._call.request):
+            kind, relay = other[0], framed(relay, other[1])
         headers = route_headers(self._outcome, self._attempt)
-        headers |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        return Reply(200, headers, self._relay(), self.close, self._done)
+        headers |= {"content-type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind, "cache-control": "no-cache"}
+        return Reply(200, headers, relay, self.close, self._done)
 
     def _until_silence(self, steps: Steps[Attempt]) -> Steps[Attempt | None]:
         """The attempt, or None when a while has passed in silence: call again to go on."""
@@ -134,37 +141,51 @@ class Run:
         """Pings until the provider's head is there."""
         assert self._steps is not None
         while self._attempt is None:
-            yield self._dialect.render_ping()
+            if ping := self._dialect.render_ping():
+                yield ping
             found = yield from self._until_silence(self._steps)
             if found is not None:
-                check_content_type(self._take(found), "text/event-stream")
+                check_content_type(self._take(found), dialect_spoken(found).STREAM_TYPE)
 
     def _chunks(self) -> Relay:
-        """The provider's bytes as they arrive. Settled before the chunk that ends the stream is handed over."""
+        """What the provider says as it arrives: its own bytes, or carried over. Settled before the bytes that end the stream
+        are handed over."""
         assert self._attempt is not None
-        exchange = self._attempt.exchange
+        exchange, crossing = self._attempt.exchange, self._attempt.crossing
         wait_s = self._house.sender.wait_s
-        watch = self._dialect.watch_stream()
+        watch = dialect_spoken(self._attempt).watch_stream()
+        carrier = crossing.carry_stream() if crossing else None
         self._meter = meter = Meter(len(self._call.request.document.source), watch)
         try:
             while (chunk := exchange.read()) != b"":
                 if chunk is None:
-                    if not (yield exchange.pause(wait_s)) and watch.at_boundary:
-                        yield self._dialect.render_ping()
+                    silent = not (yield exchange.pause(wait_s))
+                    if silent and (carrier or watch.at_boundary) and (ping := self._dialect.render_ping()):
+                        yield ping
                     continue
                 self._first_word()
                 meter.watch(chunk)
-                if (watch.ended or watch.error_kind) and not self._settled:
-                    self._outcome.answered_model = watch.answered_model
-                    self._outcome.error_type = watch.error_kind
-                    yield from self.settle()
-                yield chunk
+                if carrier:
+                    chunk = carrier.carry(chunk)
+                if watch.ended or watch.error_kind:
+                    yield from self._settle_stream(watch)
+                if chunk:
+                    yield chunk
             if not watch.ended and watch.error_kind is None:
                 raise StreamBroken("the provider ended its stream before the end")
+            if carrier and (chunk := carrier.end()):
+                yield from self._settle_stream(watch)
+                yield chunk
         except (StreamBroken, GatewayError) as error:
-            yield from self._break(error, watch.at_boundary)
+            yield from self._break(error, carrier is not None or watch.at_boundary)
         finally:
             self._outcome.answered_model = watch.answered_model
+
+    def _settle_stream(self, watch: StreamWatch) -> Steps[None]:
+        if not self._settled:
+            self._outcome.answered_model = watch.answered_model
+            self._outcome.error_type = watch.error_kind
+            yield from self.settle()
 
     def _break(self, error: StreamBroken | GatewayError, at_boundary: bool) -> Relay:
         """The provider's stream broke: the client is told so, and its connection is cut, never ended cleanly.
@@ -277,6 +298,11 @@ class Run:
     def _first_word(self) -> None:
         if self._outcome.ttft_ms is None:
             self._outcome.ttft_ms = round((self._house.clock() - self._call.started) * 1000)
+
+
+def dialect_spoken(attempt: Attempt) -> Dialect:
+    """The provider's side, by which its answer is read."""
+    return DIALECTS[dialect_of(attempt.target.wire)]
 
 
 def route_headers(outcome: Outcome, attempt: Attempt | None) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from gateway.canonical.json_object import JsonObject
 
-Operation = Literal["generate", "count_tokens"]
+Operation = Literal["generate", "count_tokens", "embed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Request:
     stream: bool
     document: JsonObject
     api_version: str | None = None  # the dialect's own version marker, header or body, as sent
+    framing: str = ""  # an outer form of streams that the dialect's `frame_stream` knows
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a Claude model accepts. Source: Anthropic model pages and client catalog, 2026-11-20."""
+    """What a model accepts. Sources: Anthropic model pages and client catalog, Google model pages, 2026-11-20.
+
+    `None` stands for what is not known: a renderer then says what the caller said. The last five are Gemini's.
+    """
 
     sampling_params: bool  # temperature, top_p, top_k other than their defaults
     temperature_with_top_p: bool  # both in one request
@@ -18,7 +21,12 @@ class Capabilities:
     system_messages: bool  # role "system" inside messages
     effort_levels: tuple[str, ...] = ()
     effort_levels_without_thinking: tuple[str, ...] | None = None  # None: the same
-    thinking_between_tools: bool | None = None  # None: not known
+    thinking_between_tools: bool | None = None
+    thinking_budget_tokens: tuple[int, int] | None = None  # the least and the most that `budget_tokens` may be
+    tool_call_ids: bool | None = None  # function calls and their results carry ids
+    thought_signatures: bool | None = None  # a history whose function calls lost their signature is refused
+    media_in_tool_results: bool | None = None  # images inside a function's result; else beside it
+    tools_beside_others: bool | None = None  # functions together with an output schema or with web search
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,14 @@ class StreamWatch(Protocol):
         """What the stream said so far; None if it said nothing."""
 
 
+class Framing(Protocol):
+    """A stream's bytes in another outer form; `feed` takes them in any cutting."""
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+
 class Dialect(Protocol):
     """`WIRE` names the format of answers; dialects that share it need no translation between them."""
 
@@ -43,11 +51,19 @@ class Dialect(Protocol):
     def WIRE(self) -> str: ...
 
     @property
+    def STREAM_TYPE(self) -> str:
+        """The media type of streamed answers."""
+
+    @property
     def PATHS(self) -> Sequence[tuple[re.Pattern[str], Operation]]:
         """Inbound POST paths, matched against the end of the decoded path."""
 
-    def parse_request(self, operation: Operation, path: re.Match[str], headers: Mapping[str, str], body: bytes) -> Request:
+    def parse_request(self, operation: Operation, path: re.Match[str], query: Mapping[str, str],
+                      headers: Mapping[str, str], body: bytes) -> Request:  # fmt: skip
         """Raises InvalidRequest with what is wrong and what would be right."""
+
+    def render_error_head(self, error: GatewayError) -> tuple[int, dict[str, str]]:
+        """Status and headers, as this format's clients know them."""
 
     def render_error(self, error: GatewayError, request_id: str) -> bytes: ...
 
@@ -57,6 +73,12 @@ class Dialect(Protocol):
     def render_ping(self) -> bytes: ...
 
     def render_token_count(self, input_tokens: int) -> bytes: ...
+
+    def parse_token_count(self, body: bytes) -> int | None:
+        """None if the body is no answer to a token count."""
+
+    def frame_stream(self, request: Request) -> tuple[str, Framing] | None:
+        """Media type and form of a stream whose client asked for another than the usual one; None if it did not."""
 
     def parse_error(self, status: int, body: bytes, headers: Mapping[str, str]) -> UpstreamRefused | None:
         """The provider's own error, if the body is one of this wire format."""

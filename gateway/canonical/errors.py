@@ -6,6 +6,8 @@
     ├── Unauthenticated       401  no, unknown, revoked or expired key: told apart in the log only
     ├── NotFound              404  no such path, or a model this key may not use
     ├── MethodNotAllowed      405
+    ├── BudgetExceeded        429  a budget is used up: no retry before it is reset
+    ├── RateExceeded          429  too many calls or tokens for this minute, or too many open calls
     ├── Overloaded            529  too many open calls on this instance
     ├── CredentialRefused     502  the gateway's own credential was refused upstream
     ├── UpstreamFailed        502  connection refused, reset, or an answer that is not one
@@ -86,6 +88,27 @@ class MethodNotAllowed(GatewayError):
 
     def headers(self) -> dict[str, str]:
         return {**super().headers(), "allow": self.allow}
+
+
+class BudgetExceeded(GatewayError):
+    """429 `billing_error`: Claude Code shows the sentence and stops. `shown` are further headers that tell clients how full the
+    budget is and when it is reset (Claude apps gateway protocol, read 2026-11-20)."""
+
+    status, kind, should_retry = 429, "billing_error", False
+
+    def __init__(self, message: str, *, reason: str = "", retry_after_s: int | None = None,
+                 shown: Mapping[str, str] | None = None) -> None:  # fmt: skip
+        super().__init__(message, reason=reason, retry_after_s=retry_after_s)
+        self.shown = dict(shown or {})
+
+    def headers(self) -> dict[str, str]:
+        return {**super().headers(), **self.shown}
+
+
+class RateExceeded(GatewayError):
+    """429 `rate_limit_error`: the same call goes through after `retry_after_s`."""
+
+    status, kind = 429, "rate_limit_error"
 
 
 class Overloaded(GatewayError):

@@ -20,13 +20,15 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Chat:
-    """A request in canonical form. `body` is an Anthropic Messages body without `model` and `stream`; `extras` holds, by
-    wire format, what that body cannot say and a target of the same format can (`{"openai": {"seed": 7}}`).
+    """A request in canonical form. `body` is an Anthropic Messages body without `model` and `stream`, `betas` what an
+    `anthropic-beta` header would say; `extras` holds, by wire format, what they cannot say and a target of the same
+    format can (`{"openai": {"seed": 7}}`).
     `dropped` names what was lost on the way, such as `logit_bias` or `messages.3.content.0.audio`."""
 
     body: Json
     extras: dict[str, Json] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
+    betas: tuple[str, ...] = ()
 
 
 class StreamParser(Protocol):

@@ -19,6 +19,7 @@ from gateway.dialects.anthropic_stream import AnthropicStreamWatch, parse_messag
 
 NAME = "anthropic"
 WIRE = "anthropic"
+STREAM_TYPE = "text/event-stream"
 PATHS: Sequence[tuple[re.Pattern[str], Operation]] = (
     (re.compile(r"(?:^|/)v1/messages$"), "generate"),
     (re.compile(r"(?:^|/)v1/messages/count_tokens$"), "count_tokens"),
@@ -26,7 +27,9 @@ PATHS: Sequence[tuple[re.Pattern[str], Operation]] = (
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
-def parse_request(operation: Operation, path: re.Match[str], headers: Mapping[str, str], body: bytes) -> Request:
+def parse_request(
+    operation: Operation, path: re.Match[str], query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+) -> Request:
     document = parse_object(body)
     return Request(
         operation=operation,
@@ -68,6 +71,10 @@ def flag(document: JsonObject, name: str) -> bool:
     return value
 
 
+def render_error_head(error: GatewayError) -> tuple[int, dict[str, str]]:
+    return error.status, error.headers()
+
+
 def render_error(error: GatewayError, request_id: str) -> bytes:
     if isinstance(error, UpstreamRefused) and error.wire == WIRE and error.body:
         return error.body
@@ -86,8 +93,23 @@ def render_ping() -> bytes:
     return PING
 
 
+def frame_stream(request: Request) -> None:
+    """There is one form."""
+
+
 def render_token_count(input_tokens: int) -> bytes:
     return msgspec.json.encode({"input_tokens": input_tokens})
+
+
+class _Count(msgspec.Struct):
+    input_tokens: int
+
+
+def parse_token_count(body: bytes) -> int | None:
+    try:
+        return msgspec.json.decode(body, type=_Count).input_tokens
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 class _ErrorBody(msgspec.Struct):

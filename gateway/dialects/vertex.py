@@ -10,13 +10,17 @@ from collections.abc import Mapping, Sequence
 
 from gateway.canonical.call import Operation, Request
 from gateway.dialects.anthropic import (
+    STREAM_TYPE,
     WIRE,
     flag,
+    frame_stream,
     member,
     parse_error,
     parse_object,
+    parse_token_count,
     parse_usage,
     render_error,
+    render_error_head,
     render_ping,
     render_stream_error,
     render_token_count,
@@ -25,8 +29,8 @@ from gateway.dialects.anthropic import (
 )
 
 __all__ = [
-    "NAME", "PATHS", "WIRE", "parse_error", "parse_request", "parse_usage", "render_error", "render_ping",
-    "render_stream_error", "render_token_count", "watch_stream",
+    "NAME", "PATHS", "STREAM_TYPE", "WIRE", "frame_stream", "parse_error", "parse_request", "parse_token_count", "parse_usage", "render_error",
+    "render_error_head", "render_ping", "render_stream_error", "render_token_count", "watch_stream",
 ]  # fmt: skip
 
 NAME = "vertex"
@@ -37,7 +41,9 @@ PATHS: Sequence[tuple[re.Pattern[str], Operation]] = (
 )
 
 
-def parse_request(operation: Operation, path: re.Match[str], headers: Mapping[str, str], body: bytes) -> Request:
+def parse_request(
+    operation: Operation, path: re.Match[str], query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+) -> Request:
     document = parse_object(body)
     version = member(document, "anthropic_version")
     if operation == "count_tokens":

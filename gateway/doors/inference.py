@@ -113,7 +113,7 @@ class InferenceDoor:
         assert visit.match is not None and visit.operation is not None
         headers = visit.http.headers
         body = visit.http.read_body(self.max_request_bytes)
-        request = visit.dialect.parse_request(visit.operation, visit.match, headers, body)
+        request = visit.dialect.parse_request(visit.operation, visit.match, visit.http.query, headers, body)
         call = make_call(visit.id, caller, visit.dialect.NAME, request, headers, self.now(), visit.started)
         reply = yield from self.answer(call)
         if call.trace_id:
@@ -155,8 +155,8 @@ class InferenceDoor:
                 "latency_ms": round((self.clock() - visit.started) * 1000),
                 **who,
             })  # fmt: skip
-        body = visit.dialect.render_error(error, visit.id)
-        return Reply(error.status, {**error.headers(), "content-type": JSON}, body)
+        status, headers = visit.dialect.render_error_head(error)
+        return Reply(status, {**headers, "content-type": JSON}, visit.dialect.render_error(error, visit.id))
 
 
 def find_dialect(path: str) -> tuple[Dialect, Operation | None, re.Match[str] | None]:

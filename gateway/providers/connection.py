@@ -33,14 +33,15 @@ class Origin:
     scheme: str
     host: str
     port: int
+    guarded: bool = False  # must lie at a public address
 
     @staticmethod
     @lru_cache(maxsize=1024)
-    def parse(url: str) -> "Origin":
+    def parse(url: str, guarded: bool = False) -> "Origin":
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is no http(s) URL")
-        return Origin(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+        return Origin(parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80), guarded)
 
     @property
     def host_header(self) -> str:

@@ -58,4 +58,6 @@ def parse_provider(provider_id: str, data: Json) -> Provider:
         base_url=data.get("base_url"),
         allowed_models=tuple(allowed) if allowed is not None else None,
         models=dict(data.get("models") or {}),
+        guarded=data.get("base_url") is not None,
+        workspace_id=data.get("workspace_id"),
     )

@@ -13,12 +13,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import httptools
 
 from gateway.canonical.errors import StreamBroken, UpstreamFailed, UpstreamTimeout
 from gateway.canonical.steps import Steps, Wait, Work
+from gateway.credentials.public_address import AddressRefused, resolve_public
 from gateway.providers.connection import Answer, Connection, Head, Origin, Timeouts
 
 __all__ = ["Exchange", "Head", "Origin", "Pool", "Timeouts"]
@@ -193,8 +194,10 @@ class Exchange:
 class Pool:
     """Connections by origin, last used first. One per process; safe for threads."""
 
-    def __init__(self, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> None:
+    def __init__(self, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context, allowed: Collection[str] = ()) -> None:
+        """`allowed` are the `host:port` that a guarded origin may have though they are private."""
         self._tls = tls
+        self._allowed = allowed
         self._context: ssl.SSLContext | None = None
         self._idle: dict[Origin, list[Connection]] = {}
         self._lock = threading.Lock()
@@ -235,7 +238,8 @@ class Pool:
     def connect(self, origin: Origin, timeouts: Timeouts) -> Connection:
         """A new connection; blocks. UpstreamFailed, UpstreamTimeout."""
         try:
-            sock = socket.create_connection((origin.host, origin.port), timeout=timeouts.connect_s)
+            host = resolve_public(origin.host, origin.port, self._allowed) if origin.guarded else origin.host
+            sock = socket.create_connection((host, origin.port), timeout=timeouts.connect_s)
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if origin.scheme == "https":
@@ -244,6 +248,9 @@ class Pool:
             except BaseException:
                 sock.close()
                 raise
+        except AddressRefused as error:
+            told = f"{origin.host} may not be reached from this gateway; tell its operator"
+            raise UpstreamFailed(told, reason=str(error)) from error
         except TimeoutError as error:
             raise UpstreamTimeout(
                 f"{origin.host} did not accept a connection within {timeouts.connect_s:g} s; try again"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gateway.canonical.call import Call, Target
 from gateway.canonical.errors import GatewayError
@@ -21,6 +21,8 @@ class Provider:
     base_url: str | None = None
     allowed_models: tuple[str, ...] | None = None
     models: Mapping[str, str] = field(default_factory=dict)  # alias → the provider's own id
+    guarded: bool = False  # set up by an admin with a base URL of its own: only public addresses are connected to
+    workspace_id: str | None = None  # where a vendor divides an account: `wrkspc_…`
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,14 @@ class Wire(Protocol):
         """What a refusal teaches, if it names something that was sent and may be dropped."""
 
 
+class Authorize(Protocol):
+    """Turns what a credential holds into the headers that let one request in; pure."""
+
+    def __call__(self, value: str, location: str, url: str, outgoing: Outgoing, at: float) -> Mapping[str, str]:
+        """`value` is a token, a key, or a key pair as JSON; `url` the whole of it, `at` unix seconds. `outgoing` must be sent
+        as it is: it may have been signed. TokenError if the value is unfit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`vendors` says in which wire format the models of a vendor are spoken to there, `speaks` how."""
@@ -68,3 +78,6 @@ class Kind:
     vendors: Mapping[str, str]
     speaks: Mapping[str, Wire]
     check_provider: Callable[[Provider], list[str]]  # faults of an operator's settings, one sentence each
+    authorize: Authorize
+    credentials: Literal["google", "secret"] = "google"  # access tokens from Google, or what lies behind a secret reference
+    hosts: tuple[str, ...] = ()  # where the credential may travel, with all their subdomains; empty: wherever base_url says

@@ -11,8 +11,8 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gateway.canonical.call import AttemptRecord, Call, Operation, Target
@@ -26,10 +26,12 @@ from gateway.canonical.errors import (
 )
 from gateway.canonical.steps import Steps, Work
 from gateway.providers import PROVIDERS
+from gateway.providers.crossing import Crossing, cross
 from gateway.providers.http1 import Exchange, Head, Origin, Pool, Timeouts
 from gateway.providers.lessons import Lessons
 from gateway.providers.provider import Lesson, Outgoing, Provider, Wire
 
+GOOGLE = "google"
 ERROR_BYTES_MAX = 1024 * 1024
 PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
 _PRINTABLE = re.compile(r"^[\x20-\x7e]{0,4000}$")
@@ -44,7 +46,7 @@ class Token(Protocol):
 
 
 class Credentials(Protocol):
-    """The token broker, as this room sees it."""
+    """Where the values come from that providers let us in for: access tokens, keys."""
 
     def token(self, credential: str) -> Token:
         """Blocks until there is one."""
@@ -66,6 +68,7 @@ class Attempt:
     head: Head
     exchange: Exchange
     dropped: tuple[str, ...]
+    crossing: Crossing | None = None
 
     @property
     def upstream_request_id(self) -> str | None:
@@ -79,13 +82,14 @@ class Sender:
     one provider may have open at a time, so that a slow one leaves room for the others."""
 
     pool: Pool
-    credentials: Credentials
+    credentials: Mapping[str, Credentials]  # by Kind.credentials
     lessons: Lessons
     timeouts: Timeouts
     total_s: float
     wait_s: float
     open_max: int = 1000
     clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
     _open: Counter[str] = field(default_factory=Counter)  # requests under way, by provider
     _unanswered: dict[str, Exchange] = field(default_factory=dict)  # by call
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -98,21 +102,26 @@ class Sender:
     def send(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Steps[Attempt]:
         """Asks `target`; every request made is added to `tries`. GatewayError if it does not answer."""
         provider: Provider = target.provider
-        wire = PROVIDERS[provider.kind].speaks[target.wire]
+        kind = PROVIDERS[provider.kind]
+        wire, credentials = kind.speaks[target.wire], self.credentials[kind.credentials]
         operation = call.request.operation
+        crossing = cross(call, target)
+        carried = crossing.call if crossing else call
         lesson = yield from self.lessons.known(target, operation)
         reminted = learned = False
         while True:
-            token = self.credentials.at_hand(provider.credential)
+            token = credentials.at_hand(provider.credential)
             if token is None:
-                token = yield Work(lambda: self.credentials.token(provider.credential))
-            project_id = self._project(provider)
-            outgoing = wire.prepare(call, target, project_id, lesson)
+                token = yield Work(lambda: credentials.token(provider.credential))
+            project_id = self._project(provider, credentials) if kind.credentials == GOOGLE else ""
+            outgoing = wire.prepare(carried, target, project_id, lesson)
             attempt = yield from self._post(call, target, wire, outgoing, token.value, tries)
             if attempt.head.status == 200:
+                if crossing:
+                    attempt.crossing, attempt.dropped = crossing, (*crossing.dropped, *attempt.dropped)
                 return attempt
             error = yield from self._read_error(call, wire, attempt, project_id)
-            if attempt.head.status == 401 and not reminted and (yield from self._remint(provider, token)):
+            if attempt.head.status == 401 and not reminted and (yield from self._renew(provider, credentials, token)):
                 reminted = True
                 continue
             taught = None if learned else wire.parse_lesson(outgoing, error)
@@ -122,8 +131,8 @@ class Sender:
             lesson = lesson | taught
             yield from self._learn(target, operation, taught)
 
-    def _remint(self, provider: Provider, token: Token) -> Steps[bool]:
-        renewed: bool = yield Work(lambda: self.credentials.refused(provider.credential, token.fence))
+    def _renew(self, provider: Provider, credentials: Credentials, token: Token) -> Steps[bool]:
+        renewed: bool = yield Work(lambda: credentials.refused(provider.credential, token.fence))
         return renewed
 
     def _learn(self, target: Target, operation: Operation, lesson: Lesson) -> Steps[None]:
@@ -154,12 +163,15 @@ class Sender:
     def _open_exchange(self, call: Call, target: Target, wire: Wire, outgoing: Outgoing, token: str) -> Exchange:
         provider: Provider = target.provider
         headers = {name: value for name, value in outgoing.headers.items() if _PRINTABLE.match(value)}
-        headers["authorization"] = f"Bearer {token}"
+        outgoing = replace(outgoing, headers=headers)
+        base_url = wire.base_url(provider, target.location)
+        url = base_url + outgoing.path
+        proof = PROVIDERS[provider.kind].authorize(token, target.location, url, outgoing, self.now())
         exchange = self.pool.request(
             "POST",
-            Origin.parse(wire.base_url(provider, target.location)),
+            Origin.parse(base_url, guarded=provider.guarded),
             outgoing.path,
-            headers,
+            headers | dict(proof),
             outgoing.body,
             timeouts=self.timeouts,
             deadline=call.started + self.total_s,
@@ -207,8 +219,8 @@ class Sender:
             exchange.close()
         return b"".join(pieces)
 
-    def _project(self, provider: Provider) -> str:
-        project = provider.project_id or self.credentials.project_id(provider.credential)
+    def _project(self, provider: Provider, credentials: Credentials) -> str:
+        project = provider.project_id or credentials.project_id(provider.credential)
         if not project:
             raise CredentialRefused(
                 "the gateway does not know which Google Cloud project to use; tell its operator to set VERTEX_PROJECT_ID "

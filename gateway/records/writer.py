@@ -129,8 +129,8 @@ class RecordWriter:
                         self._changed.wait(0.2)
                 failures += 1
                 continue
+            self._settle(batch, last and not self._beside.writes)
             self._beside = None
-            self._settle(batch, last)
             failures = 0
 
     def _due_beside(self, last: bool) -> Entry:
@@ -167,12 +167,12 @@ class RecordWriter:
                 log.error("a usage record cannot be written and is now only in the log: %r", error)
         else:
             self.commits += 1
-            self.records_written += len(batch)
+            self.records_written += len(batch) - (batch[0] is self._beside)
 
-    def _settle(self, batch: list[Entry], last: bool) -> None:
+    def _settle(self, batch: list[Entry], nothing_beside: bool) -> None:
         self._away = False
         with self._changed:
-            self._last_wanted = self._last_wanted and not last
+            self._last_wanted = self._last_wanted and not nothing_beside
             for entry in batch:
                 if self._pending and self._pending[0] is entry:
                     self._pending.popleft()

@@ -25,7 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     with sandbox:
-        sys.stdout.write(f"{sandbox.url}\nservice-account key: {chosen.key_file}\ntoken endpoint: {sandbox.token_uri}\n")
+        sys.stdout.write(
+            f"{sandbox.url}\nservice-account key: {chosen.key_file}\ntoken endpoint: {sandbox.token_uri}\n"
+            f"API key (Anthropic, OpenAI, Gemini, Bedrock): {sandbox.api_key}\nAWS keys: {sandbox.aws_json}\n"
+        )
         sys.stdout.flush()
         done.wait()
     return 0

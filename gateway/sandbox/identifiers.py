@@ -1,4 +1,4 @@
-"""Ids that look like those of Claude on Vertex AI."""
+"""Ids that look like those of the real services; Claude's are those that it has on Vertex AI."""
 
 import random
 
@@ -23,3 +23,7 @@ def tool_use_id() -> str:
 
 def server_tool_use_id() -> str:
     return f"srvtoolu_vrtx_01{_tail()}"
+
+
+def first_party_request_id() -> str:
+    return f"req_011{_tail()}"

@@ -107,7 +107,7 @@ def _deltas(block: Mapping[str, Any], fault: Fault) -> Iterator[dict[str, Any]]:
         case "text":
             for citation in block.get("citations") or []:
                 yield {"type": "citations_delta", "citation": citation}
-            for piece in _pieces(block["text"], fault):
+            for piece in pieces(block["text"], fault):
                 yield {"type": "text_delta", "text": piece}
         case "thinking":
             for piece in WORDS.findall(block["thinking"]):
@@ -120,7 +120,8 @@ def _deltas(block: Mapping[str, Any], fault: Fault) -> Iterator[dict[str, Any]]:
                 yield {"type": "input_json_delta", "partial_json": text[i : i + JSON_PIECE_CHARACTERS]}
 
 
-def _pieces(text: str, fault: Fault) -> list[str]:
+def pieces(text: str, fault: Fault) -> list[str]:
+    """A text as it is streamed."""
     if fault.stamps:
         return [f"{STAMP} "] * (fault.events or 1)
     if fault.huge_mib:

@@ -7,9 +7,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from gateway.sandbox.anthropic_api import AnthropicApi
+from gateway.sandbox.bedrock import Bedrock
+from gateway.sandbox.claude import Claude
 from gateway.sandbox.faults import Fault
+from gateway.sandbox.gemini import Gemini
 from gateway.sandbox.key_file import account, write
+from gateway.sandbox.keys import Keys
 from gateway.sandbox.listening import Listener, is_loopback
+from gateway.sandbox.openai_api import OpenAi
 from gateway.sandbox.recording import Recorded
 from gateway.sandbox.secret_manager import Secrets
 from gateway.sandbox.serving import Serving
@@ -23,7 +29,8 @@ class SandboxRefused(RuntimeError):
 
 
 class Sandbox:
-    """A simulated Google on loopback. Attributes may be changed while it runs; all methods are safe across threads.
+    """A simulated Google on loopback, and beside it Anthropic's own API, Bedrock, OpenAI's API and Gemini, all at one URL
+    and told apart by their paths. Attributes may be changed while it runs; all methods are safe across threads.
 
     key_path: where the throwaway service-account key is kept (made if missing); None keeps it in memory.
     expires_in_s: life of access tokens. pace_s: pause before each streamed delta, so that people see it type.
@@ -45,8 +52,16 @@ class Sandbox:
         self._account = account(project, key_path)
         key = self._account.key.public_key()
         self._tokens = TokenOffice(email=self._account.email, key=key, now=now, expires_in_s=expires_in_s)
-        self._vertex = Vertex(self._tokens, Signer(self._account.pem.encode()), now, pace_s)
-        self._serving = Serving(self._tokens, self._vertex)
+        claude = Claude(Signer(self._account.pem.encode()), now)
+        self._keys = Keys.drawn_from(self._account.pem.encode())
+        self._vertex = Vertex(self._tokens, claude, pace_s)
+        services = (
+            AnthropicApi(self._keys, self._tokens, claude, pace_s),
+            Bedrock(self._keys, claude, now, pace_s),
+            OpenAi(self._keys, claude, pace_s),
+            Gemini(self._keys, self._tokens, claude, self._account.pem.encode(), pace_s),
+        )
+        self._serving = Serving(self._tokens, self._vertex, services)
         self._listener: Listener | None = None
 
     def start(self, host: str = "127.0.0.1", port: int = 0) -> Self:
@@ -91,6 +106,16 @@ class Sandbox:
         return self._account.document(self.token_uri)
 
     @property
+    def api_key(self) -> str:
+        """The key that Anthropic's API, OpenAI's, Gemini's and Bedrock take here."""
+        return self._keys.api_key
+
+    @property
+    def aws_json(self) -> str:
+        """The AWS key pair that Bedrock takes here, as JSON with `access_key_id` and `secret_access_key`."""
+        return self._keys.aws_json
+
+    @property
     def requests(self) -> list[Recorded]:
         """The last requests, oldest first: at most 1,000, and 64 MiB of bodies."""
         return self._serving.recorder.requests()
@@ -133,7 +158,8 @@ class Sandbox:
         self._tokens.revoke_all()
 
     def script(self, *faults: Fault, on: str = "inference") -> None:
-        """Queues faults for the next requests of a kind: inference, count_tokens, token or secrets."""
+        """Queues faults for the next requests of a kind: inference and count_tokens (Claude on Vertex AI), token, secrets, or
+        the name of a service: anthropic, bedrock, openai, gemini."""
         self._serving.queues[on].add(*faults)
 
     def clear(self) -> None:

@@ -3,7 +3,7 @@
 import json
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.sandbox import delivery
@@ -12,20 +12,22 @@ from gateway.sandbox.faults import FaultQueue, parse
 from gateway.sandbox.recording import Recorded, Recorder
 from gateway.sandbox.refusing import html, refusal
 from gateway.sandbox.secret_manager import Secrets
+from gateway.sandbox.service import Service
 from gateway.sandbox.tokens import TokenOffice
 from gateway.sandbox.vertex import Vertex, parse_path
 from gateway.sandbox.wire import BadRequest, ClientGone, Connection, ConnectionCut, Request
 
 log = logging.getLogger(__name__)
-GREETING = b"This is the sandbox: a simulated Google for laptops and tests. Nothing here is real.\n"
+GREETING = b"This is the sandbox: a simulated Google, and other vendors, for laptops and tests. Nothing here is real.\n"
 
 
 class Serving:
     """Every request's way through the sandbox."""
 
-    def __init__(self, tokens: TokenOffice, vertex: Vertex) -> None:
+    def __init__(self, tokens: TokenOffice, vertex: Vertex, services: Sequence[Service] = ()) -> None:
         self.tokens = tokens
         self.vertex = vertex
+        self.services = services
         self.secrets = Secrets()
         self.recorder = Recorder()
         self.queues = {
@@ -33,6 +35,7 @@ class Serving:
             "count_tokens": vertex.count_faults,
             "token": FaultQueue(),
             "secrets": FaultQueue(),
+            **{service.name: service.faults for service in services},
         }
 
     def state(self) -> dict[str, Any]:
@@ -92,10 +95,12 @@ class Serving:
         try:
             self._route(request, connection)
         except Refusal as no:
-            connection.reply(no.status, no.headers, no.body(streaming=request.path.endswith(":streamRawPredict")))
+            connection.reply(no.status, no.headers, no.body(streaming=_answers_in_arrays(request)))
 
     def _route(self, request: Request, connection: Connection) -> None:
         place = parse_path(request.path)
+        if place is None and any(service.answer(request, connection) for service in self.services):
+            return
         match request.method, request.path:
             case "POST", _ if place:
                 self.vertex.answer(place, request, connection)
@@ -144,6 +149,13 @@ class Serving:
             self.tokens.revoke_all()
         self.secrets.update(secrets)
         queue.add(*faults)
+
+
+def _answers_in_arrays(request: Request) -> bool:
+    """Google's streaming methods, unless they were asked for server-sent events."""
+    if request.path.endswith(":streamGenerateContent"):
+        return "alt=sse" not in request.query
+    return request.path.endswith(":streamRawPredict")
 
 
 def _reply(connection: Connection, document: Mapping[str, Any]) -> None:

@@ -2,19 +2,17 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from gateway.sandbox import answers, asking, betas, conversation, delivery, fields, messages, rules, toolbox, usage
+from gateway.sandbox import betas, delivery, failing
+from gateway.sandbox.claude import Claude
 from gateway.sandbox.errors import Refusal, anthropic, google, invalid
 from gateway.sandbox.faults import Fault, FaultQueue
 from gateway.sandbox.identifiers import request_id
 from gateway.sandbox.models import BY_UNDATED, REGIONS, Model, find
-from gateway.sandbox.prompt_cache import PromptCache
-from gateway.sandbox.refusing import envelope, html, refusal
-from gateway.sandbox.thinking import Signer
+from gateway.sandbox.refusing import refusal
 from gateway.sandbox.tokens import TokenOffice
 from gateway.sandbox.wire import KEPT_BODY_BYTES_MAX, Connection, Request
 
@@ -51,14 +49,13 @@ def parse_path(path: str) -> Place | None:
 class Vertex:
     """The publisher-model service. `taken_betas` and `denied_projects` may be changed while it runs."""
 
-    def __init__(self, tokens: TokenOffice, signer: Signer, now: Callable[[], float], pace_s: float) -> None:
+    def __init__(self, tokens: TokenOffice, claude: Claude, pace_s: float) -> None:
         self.taken_betas = set(betas.TAKEN)
         self.denied_projects: set[str] = set()
         self.faults = FaultQueue()
         self.count_faults = FaultQueue()
         self._tokens = tokens
-        self._signer = signer
-        self._cache = PromptCache(now)
+        self._claude = claude
         self._pace_s = pace_s
 
     def answer(self, place: Place, request: Request, connection: Connection) -> None:
@@ -70,7 +67,7 @@ class Vertex:
                 delivery.document(connection, _headers(), self._count(place, request), fault)
             return
         body = parse_body(request)
-        fault = self._fault(body)
+        fault = failing.take(self.faults, failing.prompt_of(body))
         if not self._fails(fault, place, token, connection):
             self._generate(place, request, body, connection, fault)
 
@@ -82,32 +79,15 @@ class Vertex:
             raise google(400, f"The request size ({request.size} bytes) exceeds 30.000MB limit.")
         return token
 
-    def _fault(self, body: Any) -> Fault:
-        try:
-            return self.faults.take(asking.prompt_text(body) if _is_conversation(body) else "")
-        except ValueError as error:
-            raise invalid(f"[sandbox: …] {error}") from error
-
     def _fails(self, fault: Fault, place: Place, token: str, connection: Connection) -> bool:
-        """Waits as the fault says; whether that was all because the answer is no message."""
-        if fault.wait_s:
+        def refuse(fault: Fault) -> Refusal:
+            return refusal(fault, place.resource)
+
+        if fault.revoke_token and not fault.drop:
             connection.wait(fault.wait_s)
-        if fault.drop:
-            connection.cut(reset=True)
-        if fault.revoke_token:
             self._tokens.revoke(token)
             self._tokens.check(f"Bearer {token}", method=place.method)
-        if fault.redirect_to:
-            connection.reply(302, {"location": fault.redirect_to, "content-type": delivery.HTML}, html(302))
-        elif fault.status and envelope(fault) == "html":
-            connection.reply(fault.status, {"content-type": delivery.HTML}, html(fault.status))
-        elif fault.status:
-            raise refusal(fault, place.resource)
-        elif fault.body:
-            delivery.spoilt(connection, fault)
-        else:
-            return False
-        return True
+        return failing.fails(fault, connection, refuse)
 
     def _model(self, place: Place) -> Model:
         model = find(place.model, place.location) if place.publisher == "anthropic" else None
@@ -121,24 +101,12 @@ class Vertex:
             raise invalid("Input should be a valid dictionary")
         sent = betas.parse_header(request.headers)
         betas.check(sent, body.get("anthropic_beta") or (), self.taken_betas)
-        self._check(body, model, sent, place)
-        parts = usage.parts(body)
-        rules.check_size(body, model, usage.total_tokens(parts))
-        cache = self._cache.use(f"{place.project} {place.location} {model.id}", parts, model.cache_tokens_min)
-        answer = answers.plan(body, model, place.project, self._signer, fault)
-        message = messages.document(answer, model, cache, body)
+        self._claude.check(body, model, sent, place.project)
+        said = self._claude.say(body, model, place.project, place.location, fault)
         if not body.get("stream"):
-            delivery.document(connection, _headers(), message, fault)
+            delivery.document(connection, _headers(), said.message, fault)
             return
-        events = messages.events(message, cache, fault)
-        delivery.stream(connection, _headers(), events, fault, pace_s=self._pace_s, chunks=request.chunks)
-
-    def _check(self, body: dict[str, Any], model: Model, sent: frozenset[str], place: Place, *, counting: bool = False) -> None:
-        """Fields that need a beta look at the header alone (LiteLLM pull request 22321, measured against Vertex AI)."""
-        fields.check(body, model, sent, counting=counting)
-        toolbox.check(body.get("tools"), model, sent)
-        conversation.check(body, model, sent, lambda block: self._signer.is_right(block, model, place.project))
-        rules.check(body, model, sent)
+        delivery.stream(connection, _headers(), said.events(), fault, pace_s=self._pace_s, chunks=request.chunks)
 
     def _count(self, place: Place, request: Request) -> dict[str, int]:
         """Token counting: no `global` or multi-region location, no `@…` in the model's name, hardly any beta."""
@@ -155,8 +123,8 @@ class Vertex:
             raise invalid(f"{body['model']} is not supported for token counting")
         sent = betas.parse_header(request.headers)
         betas.check(sent, body.get("anthropic_beta") or (), betas.TAKEN_BY_COUNT_TOKENS)
-        self._check(body, model, sent, place, counting=True)
-        return {"input_tokens": usage.total_tokens(usage.parts(body))}
+        self._claude.check(body, model, sent, place.project, counting=True)
+        return {"input_tokens": self._claude.count(body)}
 
 
 def parse_body(request: Request) -> Any:
@@ -164,12 +132,6 @@ def parse_body(request: Request) -> Any:
         return json.loads(request.body)
     except (ValueError, RecursionError) as error:
         raise anthropic(400, f"The request body is not valid JSON: {error}") from error
-
-
-def _is_conversation(body: Any) -> bool:
-    """Enough of one to look for the words of its last turn."""
-    said = body.get("messages") if isinstance(body, dict) else None
-    return isinstance(said, list) and all(isinstance(message, dict) for message in said)
 
 
 def _headers() -> dict[str, str]:

@@ -226,7 +226,7 @@ def test_keys_are_listed_by_project(keys: Keys, projects: Projects, acme: str, a
     [
         ({}, "project: a key needs one", "invalid"),
         ({"project": "nowhere"}, "there is no projects/nowhere", "not_found"),
-        ({"project": "acme", "expires_at": "2020-01-01"}, "expires_at: has passed already", "invalid"),
+        ({"project": "acme", "expires_at": "2020-01-01"}, "expires_at: has passed already", "conflict"),
         ({"project": "acme", "expires_at": "tomorrow"}, "expires_at: should be a time such as", "invalid"),
         ({"project": "acme", "expires_at": 5}, "expires_at: should be a time such as", "invalid"),
         ({"project": "acme", "expires_at": "99999999w"}, "expires_at: ", "invalid"),

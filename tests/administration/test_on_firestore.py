@@ -2,11 +2,14 @@
 
 import contextlib
 import time
+from datetime import UTC, datetime
 
 import pytest
 
+from gateway.administration.budgets import Budgets
 from gateway.administration.changes import Changes, Who, list_audit
 from gateway.administration.keys import Keys
+from gateway.administration.people import erase_records
 from gateway.administration.projects import Projects
 from gateway.administration.providers import Providers
 from gateway.administration.refusals import AdminError
@@ -42,3 +45,28 @@ def test_a_projects_life_on_firestore(firestore_url: str, ana: Who) -> None:
             "project.delete",
             "project.create",
         ]
+
+
+def test_a_budgets_life_and_an_erasure_on_firestore(firestore_url: str, ana: Who) -> None:
+    """Made with its project, changed, read; and a person's records taken out."""
+    with contextlib.closing(open_store(firestore_url)) as store:
+        changes = Changes(store, time.time)
+        budgets, keys = Budgets(store, changes, time.time), Keys(store, changes, time.time)
+        budget_id, data = budgets.prepare({"id": "acme-month", "scope": {"type": "project", "id": "acme"}, "amount": "5.10"})
+        Projects(store, changes, time.time).create({"id": "acme"}, ana, {f"budgets/{budget_id}": data})
+        keys.create({"project": "acme", "user": "ana@example.com", "groups": ["eng"]}, ana)
+        for scope in ({"type": "user", "id": "ana@example.com"}, {"type": "group", "id": "eng"}):
+            assert "warnings" not in budgets.create({"scope": scope, "amount": "1"}, ana)
+        raised = budgets.update("acme-month", {"raise": {"amount": "1", "until": "7d"}}, ana)
+        assert raised["raise"]["amount"] == "1" and budgets.get("acme-month") == raised
+        assert budgets.state("acme-month")["remaining"] == "6.10"
+        budgets.delete("acme-month", ana)
+        with pytest.raises(AdminError, match="there is no budgets/acme-month"):
+            budgets.delete("acme-month", ana)
+        at = datetime.now(UTC)
+        for number, allowances in enumerate([[], ["a-1"]]):
+            usage = {"request_id": f"req_{number}", "at": at, "user": "ana@example.com", "allowance_ids": allowances}
+            store.create(f"projects/acme/usage/req_{number}", {**usage, "latency_ms": 5, "cost_nanodollars": 5})
+        assert erase_records(store, changes, "ana@example.com", time.time, ana)["erased"] == 2
+        left = store.query("projects/acme/usage").documents
+        assert [(document.id, document.data["user"]) for document in left] == [("req_1", None)]

@@ -101,8 +101,8 @@ def test_prompts_have_their_stated_sizes() -> None:
 
 @pytest.fixture(scope="module")
 def result() -> dict[str, Any]:
-    """The smallest whole run: one gateway, three short measures."""
-    options = Options(quick=True, rounds=1, cold_runs=1, stores=("sqlite",), only=("c1", "c32", "burst", "cold"))
+    """The smallest whole run: one gateway with and without TLS to its upstream, three short measures."""
+    options = Options(quick=True, rounds=1, cold_runs=1, stores=("sqlite", "sqlite+tls"), only=("c1", "c32", "burst", "cold"))
     return run(options, prepare_tools())
 
 
@@ -114,6 +114,24 @@ def test_a_run_measures_the_gateway_beside_direct(result: dict[str, Any]) -> Non
     assert seen["gateway/sqlite"]["added_p50_ms"]["median"] > 0
     assert seen["gateway/sqlite"]["rps"]["median"] < seen["direct"]["rps"]["median"]
     assert result["summary"]["burst"]["gateway/sqlite"]["complete"]["median"] == 320
+
+
+def test_calls_that_end_together_share_commits(result: dict[str, Any]) -> None:
+    """A lone caller pays one commit a call; 32 at once pay fewer, and the table says how many."""
+    alone, crowd = (result["summary"][name]["gateway/sqlite"]["commits_per_1000_calls"]["median"] for name in ("c1", "c32"))
+    assert 0 < crowd < alone <= 1000
+    assert "### Commits to the store" in render_full(result)
+
+
+def test_tls_to_the_upstream_is_a_row_of_its_own(result: dict[str, Any]) -> None:
+    """The gateway trusts the run's own certificate; the pair stands beside plain, and nowhere else."""
+    seen = result["summary"]["c32"]
+    if "gateway/sqlite+tls" not in seen:
+        pytest.skip(str(result["notes"]))
+    assert seen["gateway/sqlite+tls"]["errors"]["max"] == seen["direct+tls"]["errors"]["max"] == 0
+    tables = render_full(result)
+    assert tables.count("+tls") == 0
+    assert "### TLS to the upstream" in tables
 
 
 def test_a_run_knows_cold_starts_and_imports(result: dict[str, Any]) -> None:
@@ -175,10 +193,19 @@ def test_added_latency_is_against_direct_of_the_same_round() -> None:
 
 def test_a_short_soak_records_every_call() -> None:
     """Disconnects and faults included: as many records as calls that were admitted, nobody else's stream disturbed."""
-    seen = soak(0.1, prepare_tools(), streams_min=50)
+    seen = soak(0.05, prepare_tools(), streams_min=50, rate=0)
     assert seen["faults"] == []
     assert seen["records"] >= seen["admitted"] > 50
     assert seen["aborted"] > 0
+
+
+def test_a_rate_bounds_what_is_begun(site: Site) -> None:
+    """At most so many streams a second, evenly, whether they end well or not: an hour's soak leaves the machine to others."""
+    for fault in ("", "refuse"):
+        load = Load(stream=True, events=2, interval_ms=1, fault=fault)
+        seen = run_load(site, "stream", load, connections=8, seconds=1, rate=20, limit=5)
+        assert 15 <= seen["answered"] <= 21
+        assert seen["seconds"] > 0.7
 
 
 def test_growing_memory_fails_the_soak() -> None:

@@ -31,7 +31,7 @@ def read_call(path: Path) -> Call:
     pattern, operation = next((p, o) for p, o in dialect.PATHS if p.search(file.value("path")))
     match = pattern.search(file.value("path"))
     assert match is not None
-    request = dialect.parse_request(operation, match, headers, file.raw("body"))
+    request = dialect.parse_request(operation, match, {}, headers, file.raw("body"))
     return Call("req_1", Caller("key_1", "demo"), dialect.NAME, request, headers, at=0.0, started=0.0)
 
 

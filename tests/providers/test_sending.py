@@ -143,7 +143,7 @@ def call(dialect: str, betas: str, counting: bool, members: dict[str, Any]) -> C
     match = pattern.search(path)
     assert match is not None
     headers = {"anthropic-beta": betas, "anthropic-version": "2023-06-01"}
-    request = spoken.parse_request(operation, match, headers, msgspec.json.encode(body))
+    request = spoken.parse_request(operation, match, {}, headers, msgspec.json.encode(body))
     return Call("req_1", Caller("k", "p"), dialect, request, headers, at=0.0, started=time.monotonic())
 
 
@@ -155,7 +155,7 @@ def open_desk(sandbox: Sandbox, store: Store, clock: Clock) -> Iterator[Callable
         pools.append(Pool())
         tokens = Tokens(sandbox, **more)
         lessons = Lessons(store, clock, clock)
-        return Desk(sandbox, Sender(pools[-1], tokens, lessons, Timeouts(2, 5, 5), total_s=20, wait_s=0.05), tokens)
+        return Desk(sandbox, Sender(pools[-1], {"google": tokens}, lessons, Timeouts(2, 5, 5), total_s=20, wait_s=0.05), tokens)
 
     yield build
     for pool in pools:

@@ -189,7 +189,7 @@ def test_a_denied_project_is_a_403(sandbox: Sandbox, client: Client) -> None:
     assert answered.json["error"]["details"][0]["reason"] == "IAM_PERMISSION_DENIED"
 
 
-@pytest.mark.parametrize("bad", ["/projects/p/locations/global/publishers/anthropic/models/m:rawPredict", "/v1/messages", "/x"])
+@pytest.mark.parametrize("bad", ["/projects/p/locations/global/publishers/anthropic/models/m:rawPredict", "/v2/messages", "/x"])
 def test_a_path_that_google_does_not_have_is_a_page(client: Client, bad: str) -> None:
     """404 in HTML, also when only `/v1` is missing."""
     answered = client.send("POST", bad, b"{}", client.headers())

@@ -10,7 +10,7 @@ FILE = Path(__file__).parents[2] / "infra" / "firestore.indexes.json"
 DEFINED: dict[str, list[dict[str, Any]]] = json.loads(FILE.read_text())
 OVERRIDES = {(row["collectionGroup"], row["fieldPath"]): row for row in DEFINED["fieldOverrides"]}
 EXEMPT = {collection for collection, field in OVERRIDES if field == "*"}
-MAY_DIE = {"usage", "tokens", "allowances", "periods", "rollups", "cache", "lessons"}
+MAY_DIE = {"usage", "tokens", "allowances", "periods", "rollups", "alerts", "cache", "lessons"}
 
 
 def single(collection: str, field: str, mode: str, scope: str) -> bool:
@@ -42,6 +42,13 @@ def test_one_call_is_found_without_knowing_its_project() -> None:
     """By request id, and by the allowance that paid for it: over all projects."""
     assert single("usage", "request_id", "ASCENDING", "COLLECTION_GROUP")
     assert single("usage", "allowance_ids", "CONTAINS", "COLLECTION_GROUP")
+
+
+def test_sums_are_read_by_day_and_undelivered_alerts_are_found() -> None:
+    """A span of days of one project; alerts of all budgets that failed. The rows themselves are one long text."""
+    assert single("rollups", "day", "ASCENDING", "COLLECTION")
+    assert single("alerts", "state", "ASCENDING", "COLLECTION_GROUP")
+    assert OVERRIDES["rollups", "rows"]["indexes"] == []
 
 
 def test_written_often_means_indexed_little() -> None:

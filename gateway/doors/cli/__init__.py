@@ -8,11 +8,13 @@ Exit codes: 0, 1 (refused, with a sentence on stderr), 2 (wrong usage).
 import click
 
 from gateway import NAME, VERSION
+from gateway.doors.cli.budgets import budget
 from gateway.doors.cli.claude_code import claude_code
 from gateway.doors.cli.desk import Desk, DeskOpener, Refusing
 from gateway.doors.cli.doctor import doctor
 from gateway.doors.cli.keys import key
 from gateway.doors.cli.listings import audit, models, prices
+from gateway.doors.cli.people import erase, export
 from gateway.doors.cli.projects import project
 from gateway.doors.cli.providers import provider
 from gateway.doors.cli.settings_page import settings
@@ -27,5 +29,7 @@ def cli() -> None:
     """A serverless LLM gateway for Google Cloud."""
 
 
-for command in (project, key, provider, usage, models, prices, claude_code, settings, doctor, audit):
+usage.add_command(export)
+usage.add_command(erase)
+for command in (project, key, provider, budget, usage, models, prices, claude_code, settings, doctor, audit):
     cli.add_command(command)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gateway.administration.budgets import Budgets, TestAlert, no_alerts
 from gateway.administration.changes import Changes, Who
 from gateway.administration.keys import Keys
 from gateway.administration.projects import Projects
@@ -30,6 +31,7 @@ class Desk:
     probe: Probe
     now: Callable[[], float]
     who: str
+    test_alert: TestAlert = no_alerts
 
     @property
     def operator(self) -> Who:
@@ -41,7 +43,7 @@ class Desk:
 
     @property
     def projects(self) -> Projects:
-        return Projects(self.store, self.changes, self.now, [provider.id for provider in self.from_environment])
+        return Projects(self.store, self.changes, self.now, self._provider_ids)
 
     @property
     def keys(self) -> Keys:
@@ -50,6 +52,14 @@ class Desk:
     @property
     def providers(self) -> Providers:
         return Providers(self.store, self.changes, self.now, self.from_environment)
+
+    @property
+    def budgets(self) -> Budgets:
+        return Budgets(self.store, self.changes, self.now, self._provider_ids, self.test_alert)
+
+    @property
+    def _provider_ids(self) -> list[str]:
+        return [provider.id for provider in self.from_environment]
 
 
 class DeskOpener:

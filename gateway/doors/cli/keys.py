@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from gateway.administration.keys import DEFAULTS
+from gateway.administration.limits import create_key
 from gateway.canonical.store import Json
 from gateway.doors.cli.desk import Refusing, desk
 from gateway.doors.cli.options import Pairs, Span, given, page_options, style_option, unset_option
@@ -39,10 +40,14 @@ def field_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @key.command()
 @click.option("--project", required=True, metavar="ID")
 @field_options
+@click.option("--max-parallel", type=click.IntRange(min=1), help="calls open at once")
+@click.option("--rpm", type=click.IntRange(min=1), help="requests a minute")
+@click.option("--tpm", type=click.IntRange(min=1), help="tokens a minute, prompt and answer together")
 @style_option()
 def create(project: str, style: str, **fields: Any) -> None:
-    """Issue a key. It is shown once: the gateway keeps a hash of it."""
-    show_issued(desk().keys.create({"project": project, **given(**fields)}, desk().operator), style)
+    """Issue a key. It is shown once: the gateway keeps a hash of it. Limits become budgets of the key."""
+    at = desk()
+    show_issued(create_key(at.keys, at.budgets, {"project": project, **given(**fields)}, at.operator), style)
 
 
 @key.command("list")

@@ -43,6 +43,21 @@ class Span(click.ParamType[int]):
             self.fail(f"{value!r} should be {error}", param, ctx)
 
 
+class Cap(click.ParamType[Json]):
+    """`500/month`, `500`, `unlimited/day`: an amount, and the period it is for."""
+
+    name = "amount/period"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Json:
+        if not isinstance(value, str):
+            return dict(value)
+        amount, separator, period = value.partition("/")
+        if not amount or (separator and not period):
+            self.fail(f"{value!r} should be an amount, or an amount and a period such as 500/month", param, ctx)
+        cap: Json = {"amount": None if amount == "unlimited" else amount}
+        return {**cap, "period": period} if period else cap
+
+
 def page_options(command: F) -> F:
     """`--limit` and `--cursor`, as the lists of the admin API have them."""
     command = click.option("--cursor", help="next_cursor of the page before")(command)

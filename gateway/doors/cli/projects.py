@@ -8,7 +8,7 @@ import click
 from gateway.administration.projects import DEFAULTS
 from gateway.canonical.store import Json
 from gateway.doors.cli.desk import Refusing, desk
-from gateway.doors.cli.options import Pairs, given, page_options, style_option, unset_option
+from gateway.doors.cli.options import Cap, Pairs, given, page_options, style_option, unset_option
 from gateway.doors.cli.output import show
 
 COLUMNS = ("id", "name", "providers", "allowed_models", "metadata", "created_at")
@@ -37,10 +37,17 @@ def field_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @project.command()
 @click.argument("project_id", metavar="ID")
 @field_options
+@click.option("--budget", type=Cap(), help="US dollars in a period, such as 500/month: a budget of the project, made with it")
 @style_option()
-def create(project_id: str, style: str, **fields: Any) -> None:
+def create(project_id: str, budget: Json | None, style: str, **fields: Any) -> None:
     """Make a project."""
-    show(desk().projects.create({"id": project_id, **given(**fields)}, desk().operator), style)
+    document = {"id": project_id, **given(**fields)}
+    if budget is None:
+        show(desk().projects.create(document, desk().operator), style)
+        return
+    budget_id, capped = desk().budgets.prepare({"scope": {"type": "project", "id": project_id}, **budget})
+    made = desk().projects.create(document, desk().operator, {f"budgets/{budget_id}": capped})
+    show({**made, "budgets": [budget_id]}, style)
 
 
 @project.command("list")

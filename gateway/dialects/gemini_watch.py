@@ -1,0 +1,98 @@
+"""Reading Gemini answers as they pass: usage, the answered model, the end, an error. Nothing is changed or held back.
+
+Every chunk of a stream may bear `usageMetadata`; the figures are cumulative, so only the last chunk is parsed, and only when
+somebody asks. `finishReason`, `blockReason` and `error` are looked for in the bytes first.
+Source: Google's streamGenerateContent reference, 2026-11-20.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from gateway.canonical.usage import Usage
+from gateway.dialects.gemini_errors import KINDS
+from gateway.dialects.gemini_usage import count_searches, meter
+
+RECORD_BYTES_MAX = 4 * 1024 * 1024  # a longer record is passed on unread
+FRAME_BYTES = 330  # what a chunk holds beside its text
+CHARACTERS_PER_TOKEN = 4
+_SIGNS = (b'"finishReason"', b'"blockReason"', b'"error"')
+Json = dict[str, Any]
+
+
+class GeminiStreamWatch:
+    """Fed every chunk of an `alt=sse` stream in order, in any cutting; LF and CRLF alike."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.error_kind: str | None = None
+        self._tail = b""
+        self._last = b""  # the last whole record with figures, as it came
+        self._bytes = 0
+        self._records = 0
+
+    @property
+    def at_boundary(self) -> bool:
+        return not self._tail.strip(b"\r\n")
+
+    @property
+    def answered_model(self) -> str | None:
+        model = _parse_record(self._last).get("modelVersion")
+        return model if isinstance(model, str) else None
+
+    def feed(self, chunk: bytes) -> None:
+        data = self._tail + chunk if self._tail else chunk
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+        cut = data.rfind(b"\n\n")
+        if cut < 0:
+            self._tail = data if len(data) < RECORD_BYTES_MAX else self._give_up(data)
+            return
+        whole, self._tail = data[:cut], data[cut + 2 :]
+        self._bytes += len(whole)
+        self._records += whole.count(b"\n\ndata:") + whole.startswith(b"data:")
+        if (place := whole.rfind(b'"promptTokenCount"')) >= 0:  # Vertex AI's first chunks bear `trafficType` alone
+            self._last = whole[max(0, whole.rfind(b"\n\n", 0, place)) :].lstrip(b"\n").partition(b"\n\n")[0]
+        if any(sign in whole for sign in _SIGNS):
+            for record in whole.split(b"\n\n"):
+                self._read(_parse_record(record))
+
+    def _give_up(self, data: bytes) -> bytes:
+        """A record too long to be kept: its start is forgotten, its end will still be seen."""
+        self._bytes += len(data)
+        return b" " + data[-3:]
+
+    def _read(self, record: Json) -> None:
+        error, feedback, candidates = record.get("error"), record.get("promptFeedback"), record.get("candidates")
+        if isinstance(error, dict):
+            self.error_kind = KINDS.get(str(error.get("status")), "api_error")
+        listed = candidates if isinstance(candidates, list) else []
+        finished = [isinstance(each, dict) and bool(each.get("finishReason")) for each in listed]
+        self.ended = self.ended or any(finished) or (isinstance(feedback, dict) and bool(feedback.get("blockReason")))
+
+    def usage(self) -> Usage | None:
+        if not self._last:
+            return None
+        record = _parse_record(self._last)
+        metadata = record.get("usageMetadata")
+        candidates = record.get("candidates")
+        searches = count_searches(candidates[0]) if isinstance(candidates, list) and candidates else 0
+        usage = meter(metadata if isinstance(metadata, dict) else {}, searches)
+        if self.ended:
+            return usage
+        output = max(usage.tokens.output, self._output_tokens_relayed())
+        return replace(usage, tokens=replace(usage.tokens, output=output), completeness="partial")
+
+    def _output_tokens_relayed(self) -> int:
+        """An estimate from the bytes that passed: for answers cut before their own figures came."""
+        return max(0, self._bytes + len(self._tail) - self._records * FRAME_BYTES) // CHARACTERS_PER_TOKEN
+
+
+def _parse_record(record: bytes) -> Json:
+    payload = b"\n".join(line[5:] for line in record.split(b"\n") if line.startswith(b"data:"))
+    try:
+        parsed = msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

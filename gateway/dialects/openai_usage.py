@@ -1,0 +1,167 @@
+"""OpenAI's usage figures, and reading them as a stream passes: chat and responses alike.
+
+Prompt figures include what was cached; Anthropic's do not. Source: OpenAI API reference as in openai-python 3.52.0,
+2026-11-20.
+"""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from gateway.canonical.translation import Json
+from gateway.canonical.usage import Tokens, Usage
+from gateway.dialects.openai_errors import kind_of
+
+RECORD_BYTES_MAX = 4 * 1024 * 1024  # a longer record is passed on unread
+CHARACTERS_PER_TOKEN = 4
+ENDINGS = ("response.completed", "response.incomplete")
+
+
+def parse_openai_usage(usage: Any) -> Json:
+    """As Anthropic's `usage`. Cached and cache-write tokens are parts of the prompt figure and leave it."""
+    usage = usage if isinstance(usage, dict) else {}
+    chat = "prompt_tokens" in usage or "completion_tokens" in usage
+    prompt, completion = ("prompt_tokens", "completion_tokens") if chat else ("input_tokens", "output_tokens")
+    details = usage.get(f"{prompt}_details")
+    cached, written = _count(details, "cached_tokens"), _count(details, "cache_write_tokens")
+    canonical: Json = {
+        "input_tokens": max(0, _count(usage, prompt) - cached - written),
+        "cache_read_input_tokens": cached,
+        "cache_creation_input_tokens": written,
+        "output_tokens": _count(usage, completion),
+    }
+    if thinking := _count(usage.get(f"{completion}_details"), "reasoning_tokens"):
+        canonical["output_tokens_details"] = {"thinking_tokens": thinking}
+    return canonical
+
+
+def render_openai_usage(usage: Any, *, prompt: str, completion: str) -> Json:
+    """`prompt` and `completion` are the names of the two figures, which the two formats call differently."""
+    cached, written = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
+    asked = _count(usage, "input_tokens") + cached + written
+    answered = _count(usage, "output_tokens")
+    details = usage.get("output_tokens_details") if isinstance(usage, dict) else None
+    return {
+        prompt: asked,
+        completion: answered,
+        "total_tokens": asked + answered,
+        f"{prompt}_details": {"cached_tokens": cached, "cache_write_tokens": written},
+        f"{completion}_details": {"reasoning_tokens": _count(details, "thinking_tokens")},
+    }
+
+
+def usage_of(canonical: Json) -> Usage:
+    return Usage(
+        Tokens(
+            input=_count(canonical, "input_tokens"),
+            output=_count(canonical, "output_tokens"),
+            cache_read=_count(canonical, "cache_read_input_tokens"),
+            cache_write_5m=_count(canonical, "cache_creation_input_tokens"),
+            thinking=_count(canonical.get("output_tokens_details"), "thinking_tokens"),
+        )
+    )
+
+
+def parse_body_usage(body: bytes) -> tuple[Usage, str | None] | None:
+    """Usage and answered model of a plain answer; None if it has no usage."""
+    try:
+        answer = msgspec.json.decode(body, type=_Answer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return (usage_of(parse_openai_usage(answer.usage)), answer.model) if answer.usage is not None else None
+
+
+def _count(source: Any, name: str) -> int:
+    value = source.get(name) if isinstance(source, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+class _Answer(msgspec.Struct):
+    usage: dict[str, Any] | None = None
+    model: str | None = None
+    error: dict[str, Any] | None = None
+
+
+class _Record(msgspec.Struct):
+    """The few members of a record, of either format, that the watch looks at."""
+
+    type: str = ""
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    response: _Answer | None = None
+    code: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Record)
+
+
+class OpenAIStreamWatch:
+    """Fed every chunk in order, in any cutting; LF and CRLF alike. Only records that `matters` finds are parsed."""
+
+    def __init__(self, *, matters: re.Pattern[bytes], frame_bytes: int) -> None:
+        self.ended = False
+        self.answered_model: str | None = None
+        self.error_kind: str | None = None
+        self._matters = matters
+        self._frame_bytes = frame_bytes  # what a delta's record holds beside its text
+        self._tail = b""
+        self._usage: Json | None = None
+        self._bytes = 0
+        self._records = 0
+
+    @property
+    def at_boundary(self) -> bool:
+        return not self._tail.strip(b"\r\n")
+
+    def feed(self, chunk: bytes) -> None:
+        data = self._tail + chunk if self._tail else chunk
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+        cut = data.rfind(b"\n\n")
+        if cut < 0:
+            self._tail = data if len(data) < RECORD_BYTES_MAX else self._give_up(data)
+            return
+        end = cut + 2
+        self._tail = data[end:]
+        if self.answered_model is None or self._matters.search(data, 0, end):
+            for record in data[:cut].split(b"\n\n"):
+                self._bytes += len(record)
+                self._records += 1
+                if self.answered_model is None or self._matters.search(record):
+                    self._read(record)
+        else:
+            separators = data.count(b"\n\n", 0, end)
+            self._bytes += end - 2 * separators
+            self._records += separators
+
+    def _give_up(self, data: bytes) -> bytes:
+        """A record too long to be kept: its start is forgotten, its end will still be seen."""
+        self._bytes += len(data)
+        return b" " + data[-3:]
+
+    def _read(self, record: bytes) -> None:
+        payload = b"\n".join(line[5:].lstrip(b" ") for line in record.split(b"\n") if line.startswith(b"data:"))
+        self.ended = self.ended or payload.strip() == b"[DONE]"
+        try:
+            parsed = _decoder.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return
+        self.ended = self.ended or parsed.type in ENDINGS
+        answer = parsed.response or parsed
+        self.answered_model = answer.model or self.answered_model
+        if answer.usage is not None:
+            self._usage = parse_openai_usage(answer.usage)
+        if answer.error or parsed.type in ("error", "response.failed"):
+            self.error_kind = kind_of(answer.error or {"code": parsed.code})
+
+    def usage(self) -> Usage | None:
+        """The stream's own figures come at its end. Before it, what passed is all there is to go by."""
+        if self._usage is not None:
+            return usage_of(self._usage)
+        if self.answered_model is None:
+            return None
+        text_bytes = self._bytes + len(self._tail) - self._records * self._frame_bytes
+        return replace(Usage(Tokens(output=max(0, text_bytes) // CHARACTERS_PER_TOKEN)), completeness="estimated")

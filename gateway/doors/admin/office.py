@@ -1,0 +1,59 @@
+"""What the routes work with: the use cases, over one store and one process's rooms."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.administration.budgets import Budgets, TestAlert, no_alerts
+from gateway.administration.changes import Changes
+from gateway.administration.keys import Keys
+from gateway.administration.projects import Projects
+from gateway.administration.provider_tests import Probe, Tokens
+from gateway.administration.providers import Providers
+from gateway.canonical.store import Json, Store
+from gateway.providers.provider import Provider
+from gateway.spending.prices import PriceBook
+
+
+def nothing_to_sweep() -> Json:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """`heard` is told the path of each document that was changed, so that this process forgets what it remembers of it.
+    `private_allowed` are the `host:port` that providers may name although they are private."""
+
+    store: Store
+    tokens: Tokens
+    prices: PriceBook
+    from_environment: Sequence[Provider]
+    private_allowed: Sequence[str]
+    probe: Probe
+    now: Callable[[], float]
+    heard: Callable[[str], None] = lambda path: None
+    test_alert: TestAlert = no_alerts
+    sweep: Callable[[], Json] = nothing_to_sweep
+
+    @property
+    def changes(self) -> Changes:
+        return Changes(self.store, self.now, self.heard)
+
+    @property
+    def projects(self) -> Projects:
+        return Projects(self.store, self.changes, self.now, self._provider_ids)
+
+    @property
+    def keys(self) -> Keys:
+        return Keys(self.store, self.changes, self.now)
+
+    @property
+    def providers(self) -> Providers:
+        return Providers(self.store, self.changes, self.now, self.from_environment, self.private_allowed)
+
+    @property
+    def budgets(self) -> Budgets:
+        return Budgets(self.store, self.changes, self.now, self._provider_ids, self.test_alert)
+
+    @property
+    def _provider_ids(self) -> list[str]:
+        return [provider.id for provider in self.from_environment]

@@ -1,0 +1,105 @@
+"""A call whose client speaks another wire format than its target: the request carried over, the answer carried back.
+
+Same format on both sides: bytes pass, and nothing of this is touched. Otherwise both cross through the canonical form
+(`canonical.translation`), and what the target cannot say is named.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from gateway.canonical.call import Call, Target
+from gateway.canonical.capabilities import ModelTraits
+from gateway.canonical.errors import InvalidRequest, UpstreamFailed
+from gateway.canonical.json_object import JsonObject
+from gateway.canonical.translation import Json, StreamParser, StreamRenderer, Translation
+from gateway.catalog.models import find, vendor_of
+from gateway.dialects import DIALECTS, TRANSLATIONS
+
+ANTHROPIC = "anthropic"
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """`call` is the client's call as the target takes it. `dropped` names what was lost."""
+
+    call: Call
+    dropped: tuple[str, ...]
+    client: Translation
+    target: Translation
+    asked_model: str
+    asked: Json  # the client's own body
+
+    def carry_answer(self, body: bytes) -> bytes:
+        """A plain answer in the client's format. UpstreamFailed if it is none of the target's."""
+        message = self.target.parse_answer(_decode_answer(body))
+        return msgspec.json.encode(self.client.render_answer(message, asked_model=self.asked_model, request=self.asked))
+
+    def carry_stream(self) -> "StreamCrossing":
+        return StreamCrossing(
+            self.target.parse_stream(), self.client.render_stream(asked_model=self.asked_model, request=self.asked)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCrossing:
+    """A stream on its way back, chunk by chunk. UpstreamFailed if it is none of the target's, StreamBroken at an early end."""
+
+    parser: StreamParser
+    renderer: StreamRenderer
+
+    def carry(self, chunk: bytes) -> bytes:
+        return self._render(self.parser.feed(chunk))
+
+    def end(self) -> bytes:
+        return self._render(self.parser.end())
+
+    def _render(self, events: Sequence[Json]) -> bytes:
+        return b"".join([self.renderer.render(event) for event in events])
+
+
+def cross(call: Call, target: Target) -> Crossing | None:
+    """None if client and target speak the same wire format. InvalidRequest if the body cannot be read for crossing."""
+    spoken = DIALECTS[call.dialect].WIRE
+    if spoken == target.wire:
+        return None
+    client, goal = TRANSLATIONS[spoken], TRANSLATIONS[target.wire]
+    asked = _decode_request(call)
+    chat = client.parse_chat(asked)
+    chat.betas = chat.betas or tuple(beta for beta in call.headers.get("anthropic-beta", "").split(",") if beta)
+    body, lost = goal.render_chat(chat, traits_of(target), stream=call.request.stream)
+    request = replace(call.request, document=JsonObject(msgspec.json.encode(body)), api_version=None)
+    headers = {name: value for name, value in call.headers.items() if not name.startswith("anthropic-")}
+    if chat.betas and target.wire == ANTHROPIC:
+        headers["anthropic-beta"] = ",".join(chat.betas)
+    carried = replace(call, dialect=dialect_of(target.wire), request=request, headers=headers)
+    return Crossing(carried, tuple(dict.fromkeys(lost)), client, goal, call.asked_model, asked)
+
+
+def dialect_of(wire: str) -> str:
+    """The dialect whose bodies are that wire format's own."""
+    return wire if wire in DIALECTS else next(name for name, dialect in DIALECTS.items() if wire == dialect.WIRE)
+
+
+def traits_of(target: Target) -> ModelTraits:
+    model = find(target.upstream_model) or find(target.model)
+    if model is None:
+        return ModelTraits(target.upstream_model, vendor_of(target.upstream_model) or "")
+    return ModelTraits(model.id, model.vendor, model.max_output_tokens, model.capabilities)
+
+
+def _decode_request(call: Call) -> Json:
+    try:
+        asked: Json = msgspec.json.decode(call.request.document.source, type=dict)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidRequest(f"the body cannot be read ({error}); send one JSON object of ordinary values") from error
+    return asked
+
+
+def _decode_answer(body: bytes) -> Json:
+    try:
+        answer: Json = msgspec.json.decode(body, type=dict)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamFailed("the provider's answer is no JSON document; try again", reason=str(error)) from error
+    return answer

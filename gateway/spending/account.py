@@ -1,0 +1,355 @@
+"""One period of one budget in this process's memory: what was borrowed, held and settled here, and who waits for more.
+
+Pure: no store and no clock, and the ledger's lock is held around every method. Three amounts tell the story:
+
+    amount   what this process may use, of which
+    held     is set aside for open calls, which `grown` by their age (`ageing.py`), and
+    settled  was used by calls that are over, since the last transfer told the store
+
+`stored` is what the store thinks was borrowed. It is more than `amount` only for a moment, when a transfer went beyond the
+limit: that part is never used, and given back by the next one.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from gateway.canonical.steps import Signal
+from gateway.canonical.store import Increment, Json, Write
+from gateway.spending.ageing import Ageing, grown
+from gateway.spending.budgets import Budget
+from gateway.spending.pace import Pace
+from gateway.spending.periods import FOREVER, Period
+
+ENDLESS = 2**60
+NEVER = float("-inf")
+PERIODS_KEPT = timedelta(days=400)
+LIFE_S = 300.0
+RENEW_S = 100.0
+IDLE_S = 5.0
+CALM_S = 1.0  # between two transfers for which nobody waits
+SETTLED_S_MAX = 30.0
+SETTLED_CALLS_MAX = 256  # bounds what reconciling has to read
+
+
+class Fate(enum.Enum):
+    WAITING = "its need is in the next transfer"
+    GRANTED = "it has its part"
+    SHORT = "the budget has not enough right now"
+    AWAY = "the store did not answer"
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """One call's share of one account. Not `covered`: no allowance pays for it, so it is charged with its own usage document."""
+
+    account: "Account"
+    open_call: Callable[[], Json]
+    held: int
+    most: int  # what it cannot exceed
+    opened_at: float
+    covered: bool = True
+    degraded: bool = False
+    settled: int = 0
+    allowance_ids: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    need: int
+    most: int
+    open_call: Callable[[], Json]
+    fate: Fate = Fate.WAITING
+    part: Part | None = None
+    signal: Signal = field(default_factory=Signal)
+
+    def end(self, fate: Fate) -> None:
+        self.fate = fate
+        self.signal.tell()
+
+
+@dataclass(slots=True)
+class Transfer:
+    """One commit: allowance `old` ends, `new` begins. The same commit may be repeated until its outcome is known."""
+
+    old: str | None
+    new: str | None
+    amount: int  # of the new one
+    taken: int  # what the period's counters change by
+    spent: int
+    calls: int
+    growth: int  # what becomes usable here; not what covers a debt, for a bill is a fact
+    lapses_at: float
+    open_calls: list[Json]
+    attempts: int = 0
+
+
+class Account:
+    def __init__(
+        self, budget: Budget, period: Period, path: str, subject: str | None, now: float, ageing: Ageing | None = None
+    ) -> None:
+        self.budget = budget
+        self.period = period
+        self.path = path
+        self.subject = subject
+        self.limit = ENDLESS
+        self.allowance: str | None = None
+        self.lapses_at = 0.0
+        self.written_at = now  # when the allowance was last written
+        self.transferred_at = NEVER
+        self.amount = self.stored = 0
+        self.held = self.grown = self.settled = self.settled_calls = 0
+        self.settled_at: float | None = None  # when the oldest of it was
+        self.parts: dict[Part, None] = {}
+        self.changed = False  # the open calls, since they were last listed in the store
+        self.waiters: list[Waiter] = []
+        self.busy = False  # somebody is writing for this account
+        self.pending: Transfer | None = None  # its outcome is not known
+        self.short_until = self.away_until = NEVER
+        self.taken = self.spent = 0  # as the store said last
+        self.degraded = 0
+        self.pace = Pace()
+        self.ageing = ageing or Ageing()
+        self.used_at = now
+        self.gone: list[tuple[str, float]] = []  # allowances that others reconciled, or will, and when that was noticed
+        self.follow(budget, now)
+
+    def follow(self, budget: Budget, now: float) -> None:
+        """The budget as it is now. What was borrowed beyond a lowered limit is not used."""
+        self.budget = budget
+        limit = budget.limit(now)
+        was, self.limit = self.limit, ENDLESS if limit is None or budget.mode == "shadow" else limit
+        if self.limit < was and self.amount:
+            self.amount = min(self.amount, self.settled + self.cover)
+        if self.limit > was:
+            self.short_until = NEVER
+
+    @property
+    def free(self) -> int:
+        """What new calls may take. A debt of the budget comes first: what calls leave over pays for those that were dearer."""
+        return self.unused - max(0, self.taken - self.limit)
+
+    @property
+    def unused(self) -> int:
+        return self.amount - self.settled - self.cover
+
+    @property
+    def cover(self) -> int:
+        """What open calls are expected to use, all together."""
+        return self.held + self.grown
+
+    @property
+    def used(self) -> int:
+        """Of the whole period, as far as this process knows."""
+        return self.spent + self.settled
+
+    def facts(self) -> Json:
+        """What the period's document says beside its counters. It dies long after its period."""
+        facts: Json = {"budget": self.budget.id, "subject": self.subject, "unit": self.budget.unit}
+        if self.period.end != FOREVER:
+            facts["expires_at"] = datetime.fromtimestamp(self.period.end, UTC) + PERIODS_KEPT
+        return facts
+
+    def is_hopeless(self, need: int) -> bool:
+        """It would not fit even if every instance gave back what it does not use: what is spent stays spent."""
+        return need > self.limit - self.used
+
+    def is_over(self, now: float) -> bool:
+        """Nothing is left to be done for it."""
+        idle = not (self.parts or self.waiters or self.allowance or self.busy or self.pending or self.gone)
+        return idle and (now >= self.period.end or now - self.used_at > SETTLED_S_MAX)
+
+    def take(self, need: int, most: int, open_call: Callable[[], Json], now: float) -> Part | None:
+        """A part of what is at hand, if there is enough."""
+        self.used_at = now
+        self._check_life(now)
+        if self.allowance is None or self.free < need:
+            return None
+        part = Part(self, open_call, need, most, now)
+        self._keep(part)
+        self.pace.admit(need, now)
+        return part
+
+    def take_degraded(self, need: int, open_call: Callable[[], Json], now: float) -> Part | None:
+        """While the store is away: a bounded amount, each call of which is charged with its usage document."""
+        if self.degraded + need > self.budget.degraded_limit(now):
+            return None
+        self.degraded += need
+        return Part(self, open_call, need, need, now, covered=False, degraded=True)
+
+    def settle(self, part: Part, used: int, now: float) -> list[Write]:
+        """What to commit with the usage document: nothing, if an allowance stands for it."""
+        self.used_at = now
+        self._check_life(now)
+        part.settled = used
+        if not part.covered:
+            self.degraded = max(0, self.degraded + used - part.held) if part.degraded else self.degraded
+            return [self._direct_charge(used)] if used else []
+        self._let_go(part)
+        if self.can_grow:
+            self.ageing.learn(part.held, used, now - part.opened_at)
+        self.settled += used
+        self.settled_calls += 1
+        self.settled_at = now if self.settled_at is None else self.settled_at
+        part.allowance_ids = self._allowance_ids()
+        self.grant(now)
+        return []
+
+    def release(self, part: Part, now: float) -> None:
+        if part.covered:
+            self._let_go(part)
+            self.grant(now)
+        elif part.degraded:
+            self.degraded = max(0, self.degraded - part.held)
+
+    def grant(self, now: float) -> None:
+        """Serves whoever waits and fits, the longest waiting first."""
+        for waiter in list(self.waiters):
+            part = self.take(waiter.need, waiter.most, waiter.open_call, now)
+            if part is not None:
+                self.waiters.remove(waiter)
+                waiter.part = part
+                waiter.end(Fate.GRANTED)
+
+    @property
+    def can_grow(self) -> bool:
+        """Strict holds are the worst case already."""
+        return self.budget.mode != "strict" and self.budget.unit not in ("requests", "parallel")
+
+    def grow(self, now: float) -> None:
+        """Open calls hold more as they get older. Counted anew each round, not for each call."""
+        if self.can_grow:
+            line = self.ageing.line()
+            self.grown = sum(grown(part.held, part.most, now - part.opened_at, line) for part in self.parts)
+
+    def plan(self, now: float, *, new_id: Callable[[], str], closing: bool = False) -> Transfer | None:
+        """The next thing to write, if there is a reason to. The pending one comes first: its outcome must be known."""
+        self._check_life(now)
+        if self.pending is not None:
+            return self.pending
+        wanted = sum(waiter.need for waiter in self.waiters if waiter.fate is Fate.WAITING)
+        spare = 0 if closing else self._spare(wanted, now)
+        due = self._may_close() if closing else self._is_due(spare, now)
+        if not (wanted or due or self.stored > self.amount):
+            return None
+        return self._transfer(self.cover + wanted + spare, now, new_id)
+
+    def applied(self, transfer: Transfer, taken: int, spent: int, now: float) -> None:
+        """The store has it. Beyond the limit nothing is used, so that what all may use never exceeds it."""
+        self.pending = None
+        self.taken, self.spent = taken, spent
+        self.pace.look(taken, self.limit, now)
+        beyond = min(max(0, taken - self.limit), max(0, transfer.growth))
+        self.allowance, self.stored, self.amount = transfer.new, transfer.amount, transfer.amount - beyond
+        self.settled -= transfer.spent
+        self.settled_calls -= transfer.calls
+        self.settled_at = now if self.settled_calls else None
+        self.lapses_at = transfer.lapses_at
+        self.degraded = 0
+        self.away_until = NEVER
+        self.grant(now)
+        if taken > self.limit:
+            self.short_until = now + CALM_S
+            for waiter in self.waiters:
+                if waiter.fate is Fate.WAITING:
+                    waiter.end(Fate.SHORT)
+
+    def away(self, now: float) -> None:
+        """The store did not answer; those who wait need not."""
+        self.away_until = now + CALM_S
+        for waiter in list(self.waiters):
+            self.waiters.remove(waiter)
+            waiter.end(Fate.AWAY)
+
+    def detach(self, now: float) -> None:
+        """The allowance is not ours any more: whoever reconciles it counts its settled calls by their usage documents, and its
+        open calls are charged with theirs."""
+        self.gone += [(lost, now) for lost in self._allowance_ids()]
+        for part in self.parts:
+            part.covered = False
+        self.parts.clear()
+        self.allowance = self.pending = self.settled_at = None
+        self.amount = self.stored = self.held = self.grown = self.settled = self.settled_calls = 0
+        self.changed = False
+
+    def listing(self, now: float) -> Json | None:
+        """What the allowance's document should say, if it must be written anew: it lapses unless it is renewed."""
+        if self.allowance is None or self.pending is not None:
+            return None
+        listed = self.changed and now - self.written_at >= CALM_S
+        renewed = now - self.written_at >= RENEW_S
+        if not (listed or renewed):
+            return None
+        self.written_at = now
+        self.changed = False
+        return {"settled": self.settled, "open_calls": self._open_calls(), "lapses_at": now + LIFE_S}
+
+    def _check_life(self, now: float) -> None:
+        if self.allowance is not None and now >= self.lapses_at:
+            self.detach(now)
+
+    def _keep(self, part: Part) -> None:
+        self.parts[part] = None
+        self.held += part.held
+        self.changed = True
+
+    def _let_go(self, part: Part) -> None:
+        del self.parts[part]
+        self.grown -= self.grown * part.held // max(1, self.held)
+        self.held -= part.held
+        self.changed = True
+
+    def _allowance_ids(self) -> tuple[str, ...]:
+        """While a transfer's outcome is unknown, either may be the one that stands in the store."""
+        ids = (self.pending.new if self.pending else None, self.allowance)
+        return tuple(one for one in ids if one is not None)
+
+    def _direct_charge(self, used: int) -> Increment:
+        return Increment(self.path, {"taken": used, "spent": used}, self.facts())
+
+    def _spare(self, wanted: int, now: float) -> int:
+        if self.budget.unit == "parallel":
+            return min(self.held // 8, max(0, (self.pace.remaining or 0) // 32))
+        spare = self.pace.spare(now, self.period.length_s)
+        return min(spare, max(0, (self.pace.remaining or 0) - wanted) // 2) if wanted else spare
+
+    def _is_due(self, spare: int, now: float) -> bool:
+        """Whether to write although nobody waits."""
+        since_s = now - self.transferred_at
+        if self.allowance is None or since_s < CALM_S:
+            return False
+        if now - self.pace.admitted_at > IDLE_S:
+            excess = self.unused > (0 if since_s > IDLE_S else 2 * self.pace.linger())
+        else:
+            excess = self.unused > max(2 * spare, self.pace.linger())
+        stale = self.settled_at is not None and now - self.settled_at > SETTLED_S_MAX
+        done = now >= self.period.end and self.unused > 0
+        return excess or self.unused < spare // 4 or stale or done or self.settled_calls >= SETTLED_CALLS_MAX
+
+    def _may_close(self) -> bool:
+        return self.allowance is not None and bool(self.unused or self.settled_calls or not self.parts)
+
+    def _transfer(self, amount: int, now: float, new_id: Callable[[], str]) -> Transfer | None:
+        new = new_id() if amount or self.parts else None
+        if new is None and self.allowance is None:
+            return None
+        transfer = Transfer(
+            old=self.allowance,
+            new=new,
+            amount=amount,
+            taken=amount + self.settled - self.stored,
+            spent=self.settled,
+            calls=self.settled_calls,
+            growth=amount + self.settled - max(self.amount, self.settled + self.cover),
+            lapses_at=now + LIFE_S,
+            open_calls=self._open_calls(),
+        )
+        self.pending = transfer
+        self.amount = min(self.amount, amount + self.settled)
+        self.transferred_at = self.written_at = now
+        self.changed = False
+        return transfer
+
+    def _open_calls(self) -> list[Json]:
+        return [{**part.open_call(), "held": part.held} for part in self.parts]

@@ -1,0 +1,49 @@
+"""What a call may cost before it is made, and what it did cost: the quantities that budgets count."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.canonical.call import Call, Target
+from gateway.canonical.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """One call's quantities. `input_tokens` are counted by the rule of `counted_input_tokens`."""
+
+    cost_nanodollars: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """`likely` is what such calls used so far; `worst` is what this one cannot exceed."""
+
+    likely: Amounts
+    worst: Amounts
+
+
+class Estimates(Protocol):
+    """What calls will use, learned from what calls used. Cheap, in memory, safe to call from many threads."""
+
+    def estimate(self, call: Call, target: Target) -> Estimate: ...
+
+    def learn(self, call: Call, target: Target, usage: Usage, cost_nanodollars: int) -> None: ...
+
+
+CACHE_READS_PER_TOKEN = 10
+
+
+def counted_input_tokens(usage: Usage) -> int:
+    """The one rule by which token budgets count a prompt: uncached tokens and cache writes in full, ten tokens read from a
+    cache as one, rounded up. That is what cache reads cost beside uncached input (Anthropic pricing page, 2026-11-20); counted in
+    full, an agent that sends its history again and again would use up a token budget without using the model."""
+    tokens = usage.total()
+    reads = -(-tokens.cache_read // CACHE_READS_PER_TOKEN)
+    return tokens.input + tokens.cache_write_5m + tokens.cache_write_1h + reads
+
+
+def amounts_of(usage: Usage, cost_nanodollars: int) -> Amounts:
+    """What budgets count of a settled call. Thinking is a part of output."""
+    return Amounts(cost_nanodollars, counted_input_tokens(usage), usage.total().output)

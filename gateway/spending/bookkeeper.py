@@ -1,0 +1,41 @@
+"""The ledger's own thread: renews, refills, lists and gives back."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+TICK_S = 0.5
+log = logging.getLogger(__name__)
+
+
+class Bookkeeper:
+    """Started at the first use after a process began or was forked."""
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        self._tick = tick
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Cheap when it runs already."""
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            return
+        with self._lock:
+            if (self._thread is None or not self._thread.is_alive()) and not self._stopping.is_set():
+                self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+                self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        self._stopping.set()
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(TICK_S):
+            try:
+                self._tick()
+            except Exception:
+                log.exception("the ledger's round failed; the next one is in %s s", TICK_S)

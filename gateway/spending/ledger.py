@@ -1,0 +1,376 @@
+"""The ledger: money is set aside before a call and settled after it, so that budgets hold.
+
+Each instance borrows an allowance of every budget it draws on and reserves against it in memory, so that most calls touch no
+store. `account.py` is the arithmetic of one budget's period, `transfers.py` how it is written, `pace.py` how much is borrowed,
+`lapsed.py` what happens to an allowance whose owner died. This file drives them: it holds the lock, waits, and asks the store.
+
+Who needs more than is at hand waits until it is borrowed: the first to wait does it for all. If the budget has not enough, a call
+waits a moment longer before it is refused, for open calls here and elsewhere that turn out cheaper than they might have.
+"""
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.canonical.call import Call, Plan
+from gateway.canonical.steps import Signal, Steps, Until, Work
+from gateway.canonical.store import Document, Json, Missing, Store, StoreError, StoreUnavailable
+from gateway.spending import lapsed, refusals, transfers
+from gateway.spending.account import LIFE_S, Account, Fate, Part, Transfer, Waiter
+from gateway.spending.ageing import Ageing
+from gateway.spending.amounts import Estimate, Estimates
+from gateway.spending.bookkeeper import Bookkeeper
+from gateway.spending.budgets import Budget, parse_budget
+from gateway.spending.call_hold import CallHold
+from gateway.spending.directory import BudgetDirectory
+from gateway.spending.holds import UNLIMITED, Hold
+from gateway.spending.matching import Match
+from gateway.spending.states import BudgetState, read_state
+
+ASKS_MAX = 2
+PARK_S = 1.0
+LEADER_WAIT_S = 5.0
+PASSES_MAX = 8
+LOOK_FOR_LAPSED_S = 5.0
+GONE_LOOK_S = 30.0
+GONE_KEPT_S = 900.0
+log = logging.getLogger(__name__)
+
+Watch = Callable[[str, str, tuple[float, ...], int, int, Json], None]
+"""Budget id, period, thresholds, used, limit, facts: told after every write of a period's counters."""
+
+
+def nobody_watches(budget: str, period: str, thresholds: tuple[float, ...], used: int, limit: int, facts: Json) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    reconciled: int = 0
+    late: int = 0  # allowances of which usage documents came late
+
+
+class Ledger:
+    """`now` is the wall clock in unix seconds, `clock` a monotonic one. Nothing is read or started before the first call.
+
+    `instance` names this process in the store; by default a new one is made up in every process.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        estimates: Estimates,
+        *,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        watch: Watch = nobody_watches,
+        retention_days: int = 400,
+        instance: str | None = None,
+        own_thread: bool = True,
+    ) -> None:
+        self.directory = BudgetDirectory(store, clock)
+        self._store = store
+        self._estimates = estimates
+        self._now = now
+        self._watch = watch
+        self._retention_days = retention_days
+        self._instance = instance
+        self._process: int | None = None
+        self._number = 0
+        self._lock = threading.Lock()
+        self._accounts: dict[tuple[str, str], Account] = {}
+        self._looked_for_lapsed: dict[str, float] = {}
+        self._budgets: dict[str, Budget] = {}
+        self._ageing: dict[str, Ageing] = {}  # by unit
+        self._keeper = Bookkeeper(self.tick) if own_thread else None
+
+    def reserve(self, call: Call, plan: Plan) -> Steps[Hold]:
+        """Sets aside what the call may cost, in every budget that counts it. BudgetExceeded, RateExceeded, Unavailable."""
+        book = yield from self.directory.recall()
+        if not book:
+            return UNLIMITED
+        matches = book.matching(call, plan.targets[0])
+        if not matches:
+            return UNLIMITED
+        self._budgets = book.by_id
+        strict = any(match.budget.mode == "strict" for match in matches)
+        estimates = [self._estimates.estimate(call, target) for target in (plan.targets if strict else plan.targets[:1])]
+        hold = CallHold(call, plan.targets[0], estimates[0].likely, self._estimates, self._lock, self._now)
+        try:
+            for match in matches:
+                part = yield from self._take(match, *_needs(match.budget, estimates), hold)
+                hold.parts.append(part)
+        except BaseException:
+            hold.release()
+            raise
+        if self._keeper is not None:
+            self._keeper.start()
+        return hold
+
+    def tick(self) -> None:
+        """One round of looking after all accounts, every half a second."""
+        now = self._now()
+        with self._lock:
+            accounts = list(self._accounts.items())
+        for name, account in accounts:
+            self._look_for_gone(account, now)
+            with self._lock:
+                budget = self._budgets.get(account.budget.id)
+                if budget is not None:
+                    account.follow(budget, now)
+                if account.is_over(now):
+                    del self._accounts[name]
+                    continue
+                account.grow(now)
+                if account.busy or now < account.away_until:
+                    continue
+                account.busy = True
+            self._serve(account)
+            self._list(account)
+
+    def sweep(self) -> SweepReport:
+        """Reconciles every allowance that lapsed, on all instances' behalf. StoreUnavailable."""
+        now = self._now()
+        reconciled = late = 0
+        for allowance in lapsed.all_documents(self._store, "allowances", group=True):
+            if lapsed.is_lapsed(allowance, now):
+                reconciled += self._reconcile(allowance, now) is not None
+        for tombstone in lapsed.all_documents(self._store, "reconciled", group=True):
+            late += lapsed.recount(self._store, tombstone) > 0
+        return SweepReport(reconciled, late)
+
+    def close(self, timeout_s: float) -> None:
+        """Gives back everything that no open call holds. What cannot be given back in time lapses, and is reconciled."""
+        until = time.monotonic() + timeout_s
+        if self._keeper is not None:
+            self._keeper.stop(timeout_s)
+        with self._lock:
+            accounts = list(self._accounts.values())
+        for account in accounts:
+            while account.busy and time.monotonic() < until:
+                time.sleep(0.01)
+            with self._lock:
+                if account.busy or time.monotonic() > until:
+                    continue
+                account.busy = True
+            self._serve(account, closing=True)
+
+    def state(self, budget_id: str, subject: str | None = None) -> BudgetState:
+        """How a budget stands in its current period. LookupError if there is none of that id; StoreUnavailable."""
+        document = self._store.get(f"budgets/{budget_id}")
+        if document is None:
+            raise LookupError(f"there is no budget {budget_id}; `budget list` shows which there are")
+        return read_state(self._store, parse_budget(document.id, document.data), subject, self._now())
+
+    def _take(self, match: Match, need: int, most: int, hold: CallHold) -> Steps[Part]:
+        """The call's part of one account: from memory, or borrowed."""
+        now = self._now()
+        with self._lock:
+            account = self._account(match, now)
+            if account.is_hopeless(need):
+                raise refusals.refusal(account, need, hold.call.caller, now)
+            part = account.take(need, most, hold.open_call, now)
+            if part is not None:
+                return part
+            waiter = Waiter(need, most, hold.open_call)
+            account.waiters.append(waiter)
+            if now < account.away_until:
+                waiter.fate = Fate.AWAY
+            elif now < account.short_until:
+                waiter.fate = Fate.SHORT
+        return (yield from self._wait(account, waiter, hold))
+
+    def _wait(self, account: Account, waiter: Waiter, hold: CallHold) -> Steps[Part]:
+        taken = False
+        try:
+            for asked in range(ASKS_MAX):
+                yield from self._borrow(account, waiter)
+                if waiter.fate is Fate.SHORT and not account.is_hopeless(waiter.need):
+                    yield from self._park(waiter)
+                if waiter.part is not None:
+                    taken = True
+                    return waiter.part
+                if waiter.fate is Fate.AWAY:
+                    return self._take_degraded(account, waiter, hold)
+                if account.is_hopeless(waiter.need) or asked == ASKS_MAX - 1:
+                    break
+                with self._lock:
+                    if waiter.part is None:
+                        waiter.fate, waiter.signal = Fate.WAITING, Signal()
+            raise refusals.refusal(account, waiter.need, hold.call.caller, self._now())
+        finally:
+            with self._lock:
+                if waiter in account.waiters:
+                    account.waiters.remove(waiter)
+                if waiter.part is not None and not taken:
+                    account.release(waiter.part, self._now())
+
+    def _borrow(self, account: Account, waiter: Waiter) -> Steps[None]:
+        """Until the waiter's fate is known: does the borrowing for all who wait, or waits for who does."""
+        while True:
+            with self._lock:
+                if waiter.fate is not Fate.WAITING:
+                    return
+                leads = not account.busy
+                if leads:
+                    account.busy = True
+                elif waiter.signal.told:
+                    waiter.signal = Signal()
+            if leads:
+                yield Work(lambda: self._serve(account))
+            else:
+                yield Until(waiter.signal, LEADER_WAIT_S)
+
+    def _park(self, waiter: Waiter) -> Steps[None]:
+        """A moment for money that others give back."""
+        with self._lock:
+            if waiter.fate is not Fate.SHORT:
+                return
+            waiter.signal = signal = Signal()
+        yield Until(signal, PARK_S)
+
+    def _take_degraded(self, account: Account, waiter: Waiter, hold: CallHold) -> Part:
+        now = self._now()
+        with self._lock:
+            if account.budget.mode == "shadow":
+                return Part(account, hold.open_call, waiter.need, waiter.need, now, covered=False)
+            part = None
+            if account.budget.open_on_store_error:
+                part = account.take_degraded(waiter.need, hold.open_call, now)
+        if part is None:
+            raise refusals.away(account)
+        return part
+
+    def _account(self, match: Match, now: float) -> Account:
+        budget = match.budget
+        period = budget.period_at(now)
+        name = (budget.id, match.account_id(period.id))
+        account = self._accounts.get(name)
+        if account is None:
+            path = f"budgets/{name[0]}/periods/{name[1]}"
+            ageing = self._ageing.setdefault(budget.unit, Ageing())
+            account = self._accounts[name] = Account(budget, period, path, match.subject, now, ageing)
+        else:
+            account.follow(budget, now)
+        return account
+
+    def _serve(self, account: Account, *, closing: bool = False) -> None:
+        """Writes for an account while there is something to write. `busy` was set by the caller: one at a time."""
+        try:
+            for _ in range(PASSES_MAX):
+                with self._lock:
+                    account.grant(self._now())
+                    transfer = account.plan(self._now(), new_id=self._new_id, closing=closing)
+                if transfer is None or not self._write(account, transfer):
+                    return
+                if self._now() < account.short_until:
+                    self._look_for_lapsed(account)
+        finally:
+            with self._lock:
+                account.busy = False
+                waiting = next((waiter for waiter in account.waiters if waiter.fate is Fate.WAITING), None)
+            if waiting is not None:
+                waiting.signal.tell()  # it goes on with what is left
+
+    def _write(self, account: Account, transfer: Transfer) -> bool:
+        """False if the store did not answer; the transfer is then repeated later, unchanged but for its lapse."""
+        if transfer.attempts:
+            transfer.lapses_at = self._now() + LIFE_S
+        transfer.attempts += 1
+        try:
+            counters = transfers.commit(self._store, account, transfer)
+        except StoreError as error:
+            log.warning("budget %s cannot be written: %s", account.budget.id, error)
+            with self._lock:
+                account.away(self._now())
+            return False
+        with self._lock:
+            if account.pending is not transfer:
+                return True  # the allowance lapsed meanwhile
+            if counters is None:
+                account.detach(self._now())
+                return True
+            transfer.lapses_at = counters.lapses_at
+            account.applied(transfer, counters.taken, counters.spent, self._now())
+            limit = account.budget.limit(self._now())
+        if limit is not None and account.budget.alerts:
+            self._watch(account.budget.id, account.path.rpartition("/")[2], account.budget.alerts, counters.spent, limit,
+                        account.facts())  # fmt: skip
+        return True
+
+    def _list(self, account: Account) -> None:
+        """Names the open calls in the allowance's document, and renews it."""
+        with self._lock:
+            fields = None if account.busy else account.listing(self._now())
+            if fields is None or account.allowance is None:
+                return
+            account.busy = True
+            path = transfers.allowance_path(account.path, account.allowance)
+        try:
+            self._store.update(path, transfers.render_listing(fields["open_calls"], fields["settled"], fields["lapses_at"]))
+            with self._lock:
+                account.lapses_at = max(account.lapses_at, fields["lapses_at"])
+        except Missing:
+            with self._lock:
+                account.detach(self._now())
+        except StoreUnavailable as error:
+            log.warning("the allowance of budget %s cannot be renewed: %s", account.budget.id, error)
+            with self._lock:
+                account.changed = True
+        finally:
+            with self._lock:
+                account.busy = False
+
+    def _look_for_lapsed(self, account: Account) -> None:
+        """Somebody is refused: what dead instances still hold goes back first."""
+        now = self._now()
+        if now - self._looked_for_lapsed.get(account.path, 0.0) < LOOK_FOR_LAPSED_S:
+            return
+        self._looked_for_lapsed = {path: at for path, at in self._looked_for_lapsed.items() if now - at < LOOK_FOR_LAPSED_S}
+        self._looked_for_lapsed[account.path] = now
+        try:
+            for allowance in lapsed.all_documents(self._store, f"{account.path}/allowances", group=False):
+                if lapsed.is_lapsed(allowance, now):
+                    self._reconcile(allowance, now)
+        except StoreUnavailable as error:
+            log.warning("lapsed allowances of budget %s cannot be reconciled: %s", account.budget.id, error)
+
+    def _look_for_gone(self, account: Account, now: float) -> None:
+        """Allowances that we lost to others: what we wrote too late is counted once more."""
+        for lost in [one for one in account.gone if now - one[1] >= GONE_LOOK_S]:
+            account.gone.remove(lost)
+            try:
+                tombstone = lapsed.find_tombstone(self._store, account.path, lost[0])
+                there = self._store.get(transfers.allowance_path(account.path, lost[0]))
+                if tombstone is not None:
+                    lapsed.recount(self._store, tombstone)
+                elif there is not None and lapsed.is_lapsed(there, now):
+                    self._reconcile(there, now)
+            except StoreUnavailable:
+                there = None
+                account.gone.append((lost[0], now))
+            if there is not None and not lapsed.is_lapsed(there, now):
+                account.gone.append((lost[0], now))
+
+    def _reconcile(self, allowance: Document, now: float) -> int | None:
+        returned = lapsed.reconcile(self._store, allowance, now, self._retention_days)
+        if returned is not None:
+            log.warning("reconciled allowance %s of a lost instance: %s went back to its budget", allowance.path, returned)
+        return returned
+
+    def _new_id(self) -> str:
+        if self._process != os.getpid():  # a forked process is another instance
+            self._process = os.getpid()
+            self._named = self._instance or secrets.token_hex(6)
+        self._number += 1
+        return f"{self._named}-{self._number}"
+
+
+def _needs(budget: Budget, estimates: list[Estimate]) -> tuple[int, int]:
+    """What the call sets aside, and what it may use at most. At least 1, so that a budget of nothing refuses what is free too."""
+    most = max(1, *(budget.count(estimate.worst) for estimate in estimates))
+    return (most if budget.mode == "strict" else max(1, budget.count(estimates[0].likely))), most

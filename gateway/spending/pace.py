@@ -1,0 +1,85 @@
+"""How fast a budget is being used, here and everywhere, and so how much to borrow ahead.
+
+An instance borrows what it will use within a span of time. The span is half a minute where a budget lasts for hours, and
+shrinks as the budget empties: to a sixteenth of the time that is left at the pace of all instances together. So never more than
+about a sixteenth of what remains lies unused in all of them, however many they are, and no instance needs to know the others.
+"""
+
+import math
+
+SPAN_S_MAX = 30.0
+PERIOD_SPANS = 10  # of a period, so that a minute's limit is not lent out at its beginning
+REMAINING_SPANS = 16
+MEMORY_S = 20.0
+LINGER_SHARE = 256
+FIRST_LOOK_S = 1.0  # a burst within the first second says nothing of a rate
+
+
+class Rate:
+    """Amounts per second, old ones weighing ever less."""
+
+    __slots__ = ("_began_at", "_sum", "_updated_at")
+
+    def __init__(self) -> None:
+        self._began_at: float | None = None
+        self._updated_at = 0.0
+        self._sum = 0.0
+
+    def add(self, amount: float, now: float) -> None:
+        if self._began_at is None:
+            self._began_at = self._updated_at = now
+        self._decay(now)
+        self._sum += amount
+
+    def per_s(self, now: float) -> float:
+        if self._began_at is None:
+            return 0.0
+        self._decay(now)
+        seen_s = max(FIRST_LOOK_S, now - self._began_at)
+        return self._sum / (MEMORY_S * (1.0 - math.exp(-seen_s / MEMORY_S)))
+
+    def _decay(self, now: float) -> None:
+        passed_s = max(0.0, now - self._updated_at)
+        self._sum *= math.exp(-passed_s / MEMORY_S)
+        self._updated_at = now
+
+
+class Pace:
+    """Of one account. What was admitted here is known at once, what others took when the store is next written."""
+
+    __slots__ = ("_everywhere", "_looked_at", "_need", "_own", "_taken", "admitted_at", "remaining")
+
+    def __init__(self) -> None:
+        self._own = Rate()
+        self._everywhere = Rate()
+        self._taken = 0
+        self._looked_at: float | None = None
+        self._need = 0.0  # of a usual call
+        self.admitted_at = -math.inf
+        self.remaining: int | None = None  # what nobody had borrowed at the last look
+
+    def admit(self, need: int, now: float) -> None:
+        self._own.add(need, now)
+        self._need += (need - self._need) / 20 if self._need else need
+        self.admitted_at = now
+
+    def look(self, taken: int, limit: int, now: float) -> None:
+        """What the store said after a write."""
+        if self._looked_at is not None:
+            self._everywhere.add(taken - self._taken, now)
+        self._taken, self._looked_at = taken, now
+        self.remaining = limit - taken
+
+    def spare(self, now: float, period_s: float) -> int:
+        """How much to have at hand beyond what is held; 0 where every call borrows for itself: at first and near the end."""
+        own = self._own.per_s(now)
+        if self.remaining is None or self.remaining <= 0 or own <= 0:
+            return 0
+        everywhere = max(own, self._everywhere.per_s(now))
+        span_s = min(SPAN_S_MAX, period_s / PERIOD_SPANS, self.remaining / everywhere / REMAINING_SPANS)
+        spare = own * span_s
+        return int(spare) if spare >= self._need else 0
+
+    def linger(self) -> int:
+        """What may lie about for a moment when calls turned out cheap: the next one will want it."""
+        return min(int(2 * self._need), max(0, self.remaining or 0) // LINGER_SHARE)

@@ -1,0 +1,254 @@
+"""How large a request is, by kinds of content: text by bytes, images by pixels, PDFs by pages, server tools by uses.
+
+Text needs no look at all beyond its length, so a request without media is only run through by a decoder that keeps
+nothing: `_Node` refuses whatever could hold media. Only then is the body decoded and walked. Works on the
+requests of every wire format: it looks for what their media have in common, by name.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gateway.canonical.json_object import JsonObject, NotAnObject
+from gateway.spending.media import IMAGE_TOKENS_MAX, image_tokens, pdf_pages
+
+TURNS = ("messages", "contents", "input")  # Anthropic and OpenAI, Gemini, OpenAI responses
+HELD_ELSEWHERE = ("thread", "previous_response_id", "cachedContent", "cached_content", "container")
+OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+OUTPUT_TOKENS_MAX = 10_000_000  # more is asked by nobody who means it; keeps sums in 64 bits
+SERVER_TOOLS = ("web_search", "web_fetch", "code_execution", "mcp", "file_search", "code_interpreter")
+TOOLS_BESIDE = ("web_search_options", "mcp_servers")
+USES_WITHOUT_LIMIT = 20
+USES_MAX = 1_000
+LINKS = {"image_url": "image", "file_url": "document", "file_data": "", "fileUri": "document", "file_uri": "document", "url": ""}
+OTHER_BYTES_PER_TOKEN = 100  # sound and other media: Gemini counts 32 tokens a second (Gemini audio page, 2026-11)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a request holds. `text_bytes` are all bytes but base64: the JSON around the text is more than what a provider
+    puts around it. `media_tokens` are by Claude's rule for images. `open_ended`: some of the prompt cannot be seen from here.
+    `uses` are those of server tools, each of which may be another pass of the model. `output_limit` is in tokens, None if the
+    caller gave none."""
+
+    text_bytes: int
+    images: int = 0
+    media_tokens: int = 0
+    pdf_pages: int = 0
+    open_ended: bool = False
+    uses: int = 0
+    compacts: bool = False
+    output_limit: int | None = None
+    answers: int = 1
+    fast: bool = False
+
+
+class _Node(msgspec.Struct):
+    """A turn, or a part of one, that is text all through: a member that might be media must be null to be decoded.
+    Members have the names that Anthropic, OpenAI and Gemini give them."""
+
+    content: "str | list[_Node] | None" = None
+    parts: "list[_Node] | None" = None
+    output: "str | list[_Node] | None" = None
+    functionResponse: "_Node | None" = None
+    function_response: "_Node | None" = None
+    source: None = None
+    image_url: None = None
+    file: None = None
+    file_id: None = None
+    file_url: None = None
+    file_data: None = None
+    fileData: None = None
+    inlineData: None = None
+    inline_data: None = None
+    input_audio: None = None
+
+
+class _Tool(msgspec.Struct):
+    """`type` is Anthropic's and OpenAI's word; Gemini names a tool by its only member."""
+
+    type: str = "custom"
+    max_uses: int | None = None
+    googleSearch: msgspec.Raw = msgspec.Raw(b"")
+    google_search: msgspec.Raw = msgspec.Raw(b"")
+    urlContext: msgspec.Raw = msgspec.Raw(b"")
+    codeExecution: msgspec.Raw = msgspec.Raw(b"")
+
+    def runs_there(self) -> bool:
+        return self.type.startswith(SERVER_TOOLS) or any(
+            len(memoryview(raw)) for raw in (self.googleSearch, self.google_search, self.urlContext, self.codeExecution)
+        )
+
+
+_turns = msgspec.json.Decoder(str | list[_Node])
+_tools = msgspec.json.Decoder(list[_Tool])
+UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+
+
+def size_of(document: JsonObject) -> Size:
+    """The size of a request. What cannot be read counts as open-ended: the provider will refuse it, or not."""
+    media = _Media()
+    if not _is_text(document):
+        media.read(document)
+    return Size(
+        text_bytes=max(0, len(document.source) - media.base64_characters),
+        images=media.images,
+        media_tokens=media.tokens,
+        pdf_pages=media.pages,
+        open_ended=media.open_ended or any(name in document for name in HELD_ELSEWHERE),
+        uses=_uses(document),
+        compacts="compaction" in document or _mentions(document, "context_management", b"compact"),
+        output_limit=_output_limit(document),
+        answers=max(_answers(document), 1),
+        fast="speed" in document,
+    )
+
+
+def _is_text(document: JsonObject) -> bool:
+    try:
+        for name in TURNS:
+            if name in document:
+                _turns.decode(document.raw(name))
+    except UNREADABLE:
+        return False
+    return True
+
+
+class _Media:
+    """Sums of what is no text."""
+
+    def __init__(self) -> None:
+        self.base64_characters = self.images = self.tokens = self.pages = 0
+        self.open_ended = False
+
+    def read(self, document: JsonObject) -> None:
+        try:
+            body = msgspec.json.decode(document.source)
+        except UNREADABLE:
+            self.open_ended = True
+            return
+        for member in _objects(body):
+            self._look(member)
+
+    def _look(self, member: dict[str, Any]) -> None:
+        """One object: media in base64, in a data URL, or held elsewhere."""
+        data, kind = member.get("data"), _media_type(member)
+        if kind and isinstance(data, str):
+            self._add(kind, data)
+        for name, kind_of_link in LINKS.items():
+            link = member.get(name)
+            if isinstance(link, str) and link.startswith("data:"):
+                head, _, inline = link.partition(",")
+                self._add(head.removeprefix("data:"), inline)
+            elif isinstance(link, str) and kind_of_link:
+                self._add_remote(kind_of_link)
+        if kind := _remote_kind(member):
+            self._add_remote(kind)
+
+    def _add(self, kind: str, data: str) -> None:
+        if kind.startswith("text"):
+            return
+        self.base64_characters += len(data)
+        if kind.startswith("image"):
+            self.images += 1
+            self.tokens += image_tokens(data)
+        elif "pdf" in kind:
+            pages, certain = pdf_pages(data)
+            self.pages += pages
+            self.open_ended = self.open_ended or not certain
+        else:
+            self.tokens += len(data) * 3 // 4 // OTHER_BYTES_PER_TOKEN + 1
+            self.open_ended = True
+
+    def _add_remote(self, kind: str) -> None:
+        """An image has a largest size, a document has none."""
+        if kind == "image":
+            self.images += 1
+            self.tokens += IMAGE_TOKENS_MAX
+        else:
+            self.pages += 1
+            self.open_ended = True
+
+
+def _objects(body: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a decoded value."""
+    waiting = [body]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            waiting.extend(member for member in value.values() if isinstance(member, dict | list))
+        else:
+            waiting.extend(member for member in value if isinstance(member, dict | list))
+
+
+def _media_type(member: dict[str, Any]) -> str:
+    """Of the object that holds `data`, as the four formats write it; "" if its `data` is something else."""
+    for name in ("media_type", "mimeType", "mime_type"):
+        if isinstance(member.get(name), str):
+            return str(member[name])
+    return "application/octet-stream" if member.get("type") == "base64" or "format" in member else ""
+
+
+def _remote_kind(member: dict[str, Any]) -> str:
+    """Of an object that names media kept elsewhere: "image", "document", or "" if it does not."""
+    source, image_url = member.get("source"), member.get("image_url")
+    if isinstance(source, dict) and source.get("type") in ("url", "file"):
+        return "image" if member.get("type") == "image" else "document"
+    if isinstance(image_url, dict) and not str(image_url.get("url", "")).startswith("data:"):
+        return "image"
+    if isinstance(member.get("file_id"), str) and member.get("type") != "file":
+        return "image" if member.get("type") == "input_image" else "document"
+    return ""
+
+
+def _uses(document: JsonObject) -> int:
+    """How often tools may run at the provider; the client's own run at the client's."""
+    beside = USES_WITHOUT_LIMIT * sum(name in document for name in TOOLS_BESIDE)
+    if "tools" not in document:
+        return beside
+    try:
+        tools = _tools.decode(document.raw("tools"))
+    except UNREADABLE:
+        return beside + USES_WITHOUT_LIMIT
+    limits = [tool.max_uses for tool in tools if tool.runs_there()]
+    return beside + sum(USES_WITHOUT_LIMIT if limit is None else max(0, min(limit, USES_MAX)) for limit in limits)
+
+
+def _mentions(document: JsonObject, name: str, word: bytes) -> bool:
+    return name in document and word in document.raw(name)
+
+
+def _output_limit(document: JsonObject) -> int | None:
+    limits = [_number(_value(document, name)) for name in OUTPUT_LIMITS]
+    limits.append(_number(_generation_setting(document, "maxOutputTokens", "max_output_tokens")))
+    known = [limit for limit in limits if limit is not None]
+    return max(known) if known else None
+
+
+def _answers(document: JsonObject) -> int:
+    return _number(_value(document, "n")) or _number(_generation_setting(document, "candidateCount", "candidate_count")) or 1
+
+
+def _generation_setting(document: JsonObject, *names: str) -> Any:
+    settings = _value(document, "generationConfig") or _value(document, "generation_config")
+    found = [settings[name] for name in names if name in settings] if isinstance(settings, dict) else []
+    return found[0] if found else None
+
+
+def _value(document: JsonObject, name: str) -> Any:
+    try:
+        return document.value(name)
+    except NotAnObject:
+        return None
+
+
+def _number(value: Any) -> int | None:
+    """A count; JSON mappings of protocol buffers may write it as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:12])
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        return None
+    return min(int(value), OUTPUT_TOKENS_MAX)

@@ -1,0 +1,110 @@
+"""What must be true after every event, and what is measured at the end."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from gateway.canonical.store import Json
+from gateway.spending.budgets import parse_budget
+from world import START, World
+
+
+def nothing_appears_or_vanishes(world: World) -> None:
+    """What is taken and not spent is exactly what stands in allowances."""
+    lent: defaultdict[str, int] = defaultdict(int)
+    counters: dict[str, Json] = {}
+    for path, data in world.store.budget_documents():
+        period, is_allowance, _ = path.partition("/allowances/")
+        if is_allowance:
+            lent[period] += data["amount"]
+        elif path.count("/") == 3:
+            counters[path] = data
+    for path, data in counters.items():
+        assert data["taken"] - data["spent"] == lent[path], f"{path}: {data}, lent {lent[path]}"
+
+
+def never_beyond_the_limit(world: World) -> None:
+    """In strict: what was used, and what open calls may use at worst."""
+    assert world.at_most <= limit_of(world), f"{world.at_most} of {limit_of(world)}"
+
+
+def limit_of(world: World) -> int:
+    limit = parse_budget("bud_1", world.store.get("budgets/bud_1").data).amount
+    assert limit is not None
+    return limit
+
+
+def check_settled(world: World) -> None:
+    """After everything lapsed and was swept: every call is charged once, and no money is locked."""
+    periods = [data for path, data in world.store.budget_documents() if path.count("/") == 3]
+    spent = sum(data["spent"] for data in periods)
+    assert sum(data["taken"] for data in periods) == spent
+    charged = sum(hold["settled"] for data in world.store.usage_documents() for hold in data["holds"])
+    died = sum(one.draft.cost for one in world.lost_records)
+    strict_rest = limit_of(world) if dict(world.setup.fields).get("mode") == "strict" and world.lost_calls else 0
+    assert charged <= spent <= charged + died + strict_rest, f"spent {spent}, documents {charged}, lost records {died}"
+    documented = {data["request_id"] for data in world.store.usage_documents()}
+    lost = {one.call.id for one in (*world.lost_calls, *world.lost_records)}
+    missing = [one for one in world.admitted if one.call.id not in documented and one.call.id not in lost]
+    assert not missing, f"{len(missing)} admitted calls have no usage document"
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Shares of the limit, of the calls offered, or per 1,000 calls admitted."""
+
+    offered: int
+    admitted: int
+    overshoot: float
+    utilisation: float
+    false_refusals: float
+    early_refusals: float
+    operations: float
+    hottest_per_s: float
+    longest_wait_s: float
+
+    def render(self) -> str:
+        return (
+            f"{self.admitted:>7} {self.overshoot:>9.2%} {self.utilisation:>11.2%} {self.false_refusals:>7.2%} "
+            f"{self.early_refusals:>7.2%} {self.operations:>9.0f} {self.hottest_per_s:>8.2f} {self.longest_wait_s:>7.1f}"
+        )
+
+
+TITLE = f"{'calls':>7} {'overshoot':>9} {'utilisation':>11} {'false':>7} {'early':>7} {'ops/1000':>9} {'hottest':>8} {'wait s':>7}"
+
+
+def measure(world: World, limit: int | None = None) -> Measures:
+    """False refusals: refused calls whose money was left over in the end, as a share of the calls offered until the budget was
+    used up. Early refusals: refused while less than 98 % was used or would be by open calls, as the same share."""
+    limit = limit or limit_of(world)
+    used = sum(one.draft.cost for one in world.admitted)
+    exhausted_at = _exhausted_at(world, limit)
+    offered = sum(one.at <= exhausted_at for one in (*world.admitted, *world.refused))
+    left = limit - used
+    false = 0
+    for refused in world.refused:
+        if refused.draft.cost <= left:
+            left -= refused.draft.cost
+            false += 1
+    early = sum(refused.true_used < 0.98 * limit for refused in world.refused)
+    billed = sum(world.store.billed.values()) - len(world.admitted)  # usage documents are written anyway
+    hottest = max((n for path, n in world.store.written.items() if "/periods/" in path), default=0)
+    return Measures(
+        offered=len(world.admitted) + len(world.refused),
+        admitted=len(world.admitted),
+        overshoot=max(0.0, used / limit - 1),
+        utilisation=used / limit,
+        false_refusals=false / max(1, offered),
+        early_refusals=early / max(1, offered),
+        operations=1000 * billed / max(1, len(world.admitted)),
+        hottest_per_s=hottest / world.setup.run_s,
+        longest_wait_s=world.max_waits_s,
+    )
+
+
+def _exhausted_at(world: World, limit: int) -> float:
+    used = 0
+    for one in sorted(world.admitted, key=lambda one: one.at):
+        used += one.draft.cost
+        if used >= 0.98 * limit:
+            return one.at
+    return START + world.setup.run_s
