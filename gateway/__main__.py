@@ -24,6 +24,7 @@ def open_desk() -> Desk:
         probe=Prober(house.answering.sender).probe,
         now=time.time,
         who=f"{getpass.getuser()}@cli",
+        test_alert=house.alerts.test,
     )
 
 

@@ -3,7 +3,7 @@
 import importlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +27,21 @@ from gateway.providers.provider import Provider
 from gateway.providers.send import Sender
 from gateway.records.document import render_log_line
 from gateway.records.log import LineLog
+from gateway.records.rollups import Rollups
 from gateway.records.writer import RecordWriter
 from gateway.routing.attempts import Attempts
 from gateway.routing.plan import models_for, plan
 from gateway.settings import Settings, SettingsFault
-from gateway.spending.budgets import reserve_unlimited
+from gateway.spending.alerts import Alerts
+from gateway.spending.estimates import LearnedEstimates
+from gateway.spending.ledger import Ledger
 from gateway.spending.prices import PriceBook
 from gateway.store import open_store
 
+ALERT_CHANNELS = "gateway.spending.alert_channels"
+ALERTING = ("alert_webhook", "alert_chat_webhook", "alert_topic", "alert_email_to")
+GIVE_BACK_S = 2.0
+ALERTS_S = 1.0
 ADMIN = "gateway.doors.admin"  # loaded with the first admin request
 log = logging.getLogger(__name__)
 
@@ -51,15 +58,17 @@ class House:
     callers: Callers
     prices: PriceBook
     records: RecordWriter
+    ledger: Ledger
+    alerts: Alerts
     answering: Answering
     door: InferenceDoor
     admin: LateDoor
     pool: Pool
 
     def warm(self) -> None:
-        """Does ahead what the first call would wait for: key directory, store connection, access tokens."""
+        """Does ahead what the first call would wait for: store connection, budgets, access tokens."""
         try:
-            self.store.ping(timeout_s=2.0)
+            self.ledger.directory.warm()
             for provider in self.directory.all().values():
                 self.tokens.token(provider.credential)
         except Exception as error:  # the first call will meet the fault and tell it
@@ -68,6 +77,8 @@ class House:
     def close(self) -> None:
         """Ends within the drain time: streams finish or are broken honestly, records are written."""
         self.answering.drain(self.settings.drain_s)
+        self.ledger.close(GIVE_BACK_S)
+        self.alerts.close(ALERTS_S)
         self.pool.close()
         self.store.close()
 
@@ -91,7 +102,14 @@ def build_house(
     directory = Directory(store, providers_from_environment(settings), settings.key_outage_s)
     callers = Callers(store, refresh_s=settings.key_refresh_s, outage_s=settings.key_outage_s, now=now)
     prices = PriceBook(settings.prices, settings.price_multiplier)
-    records = RecordWriter(store, buffer_max=settings.write_buffer)
+    rollups = Rollups(retention_days=settings.usage_retention_days)
+    records = RecordWriter(
+        store, buffer_max=settings.write_buffer, beside=lambda last: rollups.take_writes(now(), last=last)
+    )
+    alerts = Alerts(store, _alert_channels(settings, secrets, tokens), now)
+    ledger = Ledger(
+        store, LearnedEstimates(prices), now=now, watch=alerts.watch, retention_days=settings.usage_retention_days
+    )
     timeouts = Timeouts(settings.connect_timeout_s, settings.first_byte_timeout_s, settings.idle_timeout_s)
     sender = Sender(
         pool,
@@ -106,11 +124,12 @@ def build_house(
     counting_locations = tuple(name for name in settings.count_tokens_locations.split(",") if name)
     answering = Answering(
         plan=_planner(directory, counting_locations),
-        reserve=reserve_unlimited,
+        reserve=ledger.reserve,
         attempts=Attempts(sender.send),
         sender=sender,
         prices=prices,
         records=records,
+        count=rollups.add,
         log_line=_call_logger(lines, settings),
         retention_days=settings.usage_retention_days,
         open_max=settings.max_open_calls,
@@ -129,9 +148,11 @@ def build_house(
     admin = LateDoor(lambda: _open_admin(settings, secrets, lines, marks, {
         "store": store, "tokens": tokens, "prices": prices, "from_environment": providers_from_environment(settings),
         "private_allowed": settings.allow_private_upstreams.split(","), "probe": Prober(sender).probe, "now": now,
-        "heard": _listener(callers, directory),
+        "heard": _listener(callers, directory, ledger), "test_alert": alerts.test, "sweep": _sweeper(ledger, alerts),
     }))  # fmt: skip
-    return House(settings, store, secrets, tokens, directory, callers, prices, records, answering, door, admin, pool)
+    return House(
+        settings, store, secrets, tokens, directory, callers, prices, records, ledger, alerts, answering, door, admin, pool
+    )
 
 
 def _open_admin(settings: Settings, secrets: Secrets, lines: LineLog, marks: dict[str, str], rooms: Json) -> Any:
@@ -140,7 +161,7 @@ def _open_admin(settings: Settings, secrets: Secrets, lines: LineLog, marks: dic
     return admin.open_door(settings, admin.Office(**rooms), secrets, lines.write, marks)
 
 
-def _listener(callers: Callers, directory: Directory) -> Callable[[str], None]:
+def _listener(callers: Callers, directory: Directory, ledger: Ledger) -> Callable[[str], None]:
     """What this process remembers of a document ends with its change; others notice within a minute."""
 
     def hear(path: str) -> None:
@@ -149,8 +170,27 @@ def _listener(callers: Callers, directory: Directory) -> Callable[[str], None]:
             callers.forget(name)
         elif collection == "providers":
             directory.forget()
+        elif collection == "budgets":
+            ledger.directory.forget()
 
     return hear
+
+
+def _alert_channels(settings: Settings, secrets: Secrets, tokens: TokenBroker) -> Sequence[Any]:
+    """Mail and webhooks are loaded only where they are configured."""
+    if not any(getattr(settings, name) for name in ALERTING):
+        return ()
+    room: Any = importlib.import_module(ALERT_CHANNELS)
+    channels: Sequence[Any] = room.channels_from(settings, secrets, tokens.token)
+    return channels
+
+
+def _sweeper(ledger: Ledger, alerts: Alerts) -> Callable[[], Json]:
+    def sweep() -> Json:
+        report = ledger.sweep()
+        return {"reconciled": report.reconciled, "late": report.late, "alerts_sent": alerts.resend_failed()}
+
+    return sweep
 
 
 def providers_from_environment(settings: Settings) -> list[Provider]:

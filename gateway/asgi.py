@@ -16,20 +16,23 @@ from gateway.canonical.errors import StreamBroken
 from gateway.canonical.reply import Relay, Reply
 from gateway.canonical.steps import Pause, Until, Wait
 from gateway.doors.http import HttpRequest, body_ended_early, body_too_large
-from gateway.doors.inference import InferenceDoor
+from gateway.doors.inference import InferenceDoor, is_admin
+from gateway.doors.late import Door
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Write = Callable[[bytes], "asyncio.Future[None] | None"]
+ADMIN_BYTES_MAX = 1024 * 1024
 log = logging.getLogger(__name__)
 
 
 class AsgiGateway:
     """`threads` bounds what blocks at the same time: connections being made, a store or a token that is waited for."""
 
-    def __init__(self, door: InferenceDoor, *, threads: int, total_timeout_s: float) -> None:
+    def __init__(self, door: InferenceDoor, admin: Door, *, threads: int, total_timeout_s: float) -> None:
         self._door = door
+        self._admin = admin
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="work")
         self._total_timeout_s = total_timeout_s
 
@@ -40,7 +43,10 @@ class AsgiGateway:
         loop = asyncio.get_running_loop()
         request = await self._read(scope, receive)
         driver = Driver(loop, self._threads)
-        reply: Reply = await driver.drive(self._door.handle(request))
+        if is_admin(request.path):
+            reply = await loop.run_in_executor(self._threads, self._admin.handle, request)
+        else:
+            reply = await driver.drive(self._door.handle(request))
         try:
             if isinstance(reply.body, bytes):
                 await send(render_start(reply, len(reply.body)))
@@ -61,10 +67,13 @@ class AsgiGateway:
     async def _read(self, scope: Message, receive: Receive) -> HttpRequest:
         """The request with its body. From strangers without a key no body is taken in."""
         headers = read_headers(scope)
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         body, fault = b"", None
-        if scope["method"] not in ("GET", "HEAD") and (find_key(headers) or self._door.allow_query_key):
-            body, fault = await read_body(headers, receive, self._door.max_request_bytes)
+        administers = is_admin(scope["path"])
+        known = "authorization" in headers if administers else find_key(headers) or self._door.allow_query_key
+        if scope["method"] not in ("GET", "HEAD") and known:
+            limit_bytes = ADMIN_BYTES_MAX if administers else self._door.max_request_bytes
+            body, fault = await read_body(headers, receive, limit_bytes)
 
         def take_body(limit_bytes: int) -> bytes:
             if fault is not None:

@@ -44,6 +44,7 @@ def make_config(house: House) -> uvicorn.Config:
     settings = house.settings
     app = AsgiGateway(
         house.door,
+        house.admin,
         threads=THREADS,
         total_timeout_s=settings.total_timeout_s,
     )

@@ -13,6 +13,7 @@ from gateway.app import House
 from gateway.canonical.reply import Reply, drive_blocking
 from gateway.canonical.steps import run_blocking
 from gateway.doors.http import HttpRequest, body_ended_early, body_too_large
+from gateway.doors.inference import is_admin
 from gateway.start import run_house
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,8 @@ def make_flask(house: House) -> Flask:
 
     @app.before_request
     def handle() -> Response:
-        return respond(run_blocking(house.door.handle(to_http_request(request))))
+        asked = to_http_request(request)
+        return respond(house.admin.handle(asked) if is_admin(asked.path) else run_blocking(house.door.handle(asked)))
 
     app.register_error_handler(Exception, _fault)
     return app

@@ -21,6 +21,15 @@ def check_settings(settings: Settings) -> list[Finding]:
     findings = [Finding("ok", "settings", "read without a fault")]
     if settings.on_cloud_run and not settings.public_url:
         findings.append(Finding("warn", "settings", "GATEWAY_PUBLIC_URL is not set", "set it, for set-up snippets"))
+    if settings.sweep_email and not settings.public_url:
+        findings.append(
+            Finding(
+                "warn",
+                "settings",
+                "GATEWAY_SWEEP_EMAIL is set and GATEWAY_PUBLIC_URL is not: the scheduler's identity token cannot be checked",
+                "set GATEWAY_PUBLIC_URL to the audience of its job",
+            )
+        )
     if settings.log_payloads:
         findings.append(Finding("warn", "settings", "GATEWAY_LOG_PAYLOADS is on", "unset it outside of debugging"))
     if settings.allow_query_key:

@@ -17,7 +17,7 @@ from gateway.providers.send import Sender
 from gateway.records.document import Outcome, render_document
 from gateway.records.writer import RecordWriter
 from gateway.routing.attempts import Attempts, offers_no_counting
-from gateway.spending.budgets import Reserve
+from gateway.spending.holds import Reserve
 from gateway.spending.prices import PriceBook
 
 BYTES_PER_TOKEN = 3.5
@@ -35,6 +35,7 @@ class Answering:
     prices: PriceBook
     records: RecordWriter
     log_line: Callable[[Call, Json], None]
+    count: Callable[[Json], None]  # every usage document, for the sums
     retention_days: int = 400
     open_max: int = 1000
     clock: Callable[[], float] = time.monotonic

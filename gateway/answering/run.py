@@ -23,7 +23,7 @@ from gateway.providers.send import Attempt, Sender
 from gateway.records.document import Outcome, document_path, render_document
 from gateway.records.writer import RecordWriter
 from gateway.routing.attempts import Attempts
-from gateway.spending.budgets import Hold
+from gateway.spending.holds import Hold
 from gateway.spending.meter import Meter
 from gateway.spending.prices import PriceBook
 
@@ -41,6 +41,8 @@ class House(Protocol):
     retention_days: int
 
     def log_line(self, call: Call, document: Json) -> None: ...
+
+    def count(self, document: Json) -> None: ...
 
     def clock(self) -> float: ...
 
@@ -82,6 +84,7 @@ class Run:
         yield from self.settle()
         headers = {
             **route_headers(self._outcome, attempt),
+            **self._budget_headers(),
             "content-type": "application/json" if attempt.crossing else attempt.head.headers["content-type"],
             "x-gateway-cost-usd": format_dollars(self._outcome.cost_nanodollars),
         }
@@ -100,9 +103,12 @@ class Run:
         kind, relay = self._dialect.STREAM_TYPE, self._relay()
         if other := self._dialect.frame_stream(self._call.request):
             kind, relay = other[0], framed(relay, other[1])
-        headers = route_headers(self._outcome, self._attempt)
+        headers = {**route_headers(self._outcome, self._attempt), **self._budget_headers()}
         headers |= {"content-type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind, "cache-control": "no-cache"}
         return Reply(200, headers, relay, self.close, self._done)
+
+    def _budget_headers(self) -> dict[str, str]:
+        return self.hold.headers() if self.hold else {}
 
     def _until_silence(self, steps: Steps[Attempt]) -> Steps[Attempt | None]:
         """The attempt, or None when a while has passed in silence: call again to go on."""
@@ -270,6 +276,7 @@ class Run:
             try:
                 house.log_line(call, {**document, "reason": outcome.reason})
             finally:
+                house.count(document)
                 written = house.records.hand_over([Create(document_path(call), document), *writes])
             return written
         except Exception:  # the answer is on its way to the client: a fault in book-keeping must not break it

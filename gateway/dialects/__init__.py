@@ -7,7 +7,7 @@ from gateway.canonical.dialect import Dialect
 from gateway.canonical.translation import Translation
 from gateway.dialects import anthropic, anthropic_chat, bedrock, gemini, openai_chat, openai_responses, vertex
 
-DIALECTS: dict[str, Dialect] = {dialect.NAME: dialect for dialect in (anthropic, vertex, openai_chat, openai_responses)}
+DIALECTS: dict[str, Dialect] = {dialect.NAME: dialect for dialect in (anthropic, vertex, openai_chat, openai_responses, gemini)}
 TRANSLATIONS: dict[str, Translation] = {
     translation.WIRE: translation
     for translation in (

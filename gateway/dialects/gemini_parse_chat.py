@@ -4,6 +4,8 @@ Google's JSON reading is lenient and so is this: camelCase and snake_case, one o
 Gemini can say goes to `extras`. Source: Google's generateContent reference, google-genai 3.4.0, 2026-11-20.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Collection
 from typing import Any
@@ -12,12 +14,13 @@ import msgspec
 
 from gateway.canonical.errors import InvalidRequest
 from gateway.canonical.translation import Chat
+from gateway.dialects.gemini_errors import WIRE
 from gateway.dialects.gemini_schema import parse_openapi
 from gateway.dialects.gemini_signatures import Signature, join_id, plain_id, unpack_thinking
+from gateway.dialects.gemini_thinking import parse_thinking
 from gateway.dialects.gemini_tools import as_tool_name, parse_choice, parse_tools, safe_names
 
 Json = dict[str, Any]
-WIRE = "gemini"
 _SNAKE = re.compile(r"_([a-z])")
 _HANDLED = frozenset({"model", "contents", "systemInstruction", "tools", "toolConfig", "generationConfig"})
 _RENAMED = {
@@ -101,24 +104,8 @@ def _parse_config(config: Json, chat: Json) -> Json:
         chat.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": schema}
     elif mime not in (None, "text/plain"):
         rest |= {name: config[name] for name in ("responseMimeType", "responseSchema", "responseJsonSchema") if name in config}
-    _parse_thinking(camel(_object(config.get("thinkingConfig"), "generationConfig.thinkingConfig")), chat)
+    parse_thinking(camel(_object(config.get("thinkingConfig"), "generationConfig.thinkingConfig")), chat)
     return rest
-
-
-def _parse_thinking(config: Json, chat: Json) -> None:
-    """Budget 0 is off, −1 is as much as it takes; a level is an effort. Thoughts are shown only where the client asked."""
-    budget, level = config.get("thinkingBudget"), str(config.get("thinkingLevel") or "").lower()
-    if budget == 0 or level == "minimal":
-        chat["thinking"] = {"type": "disabled"}
-        return
-    if isinstance(budget, int) and budget > 0:
-        chat["thinking"] = {"type": "enabled", "budget_tokens": budget}
-    elif level or budget == -1 or config.get("includeThoughts"):
-        chat["thinking"] = {"type": "adaptive"}
-    if "thinking" in chat:
-        chat["thinking"]["display"] = "summarized" if config.get("includeThoughts") else "omitted"
-    if level in ("low", "medium", "high", "xhigh"):
-        chat.setdefault("output_config", {})["effort"] = level
 
 
 class _Contents:
@@ -144,7 +131,7 @@ class _Contents:
             blocks = [
                 block
                 for index, part in enumerate(parts)
-                for block in self._blocks(f"contents.{place}.parts.{index}", camel(part), role == "model")
+                for block in self._blocks(f"contents.{place}.parts.{index}", camel(part))
             ]
             if not blocks:
                 continue
@@ -154,7 +141,7 @@ class _Contents:
                 messages.append({"role": ours, "content": blocks})
         return messages
 
-    def _blocks(self, where: str, part: Json, model: bool) -> list[Json]:
+    def _blocks(self, where: str, part: Json) -> list[Json]:
         signature = part.get("thoughtSignature")
         before = unpack_thinking(signature) or []
         if part.get("thought"):
@@ -222,5 +209,14 @@ class _Contents:
                 return [{"type": "image", "source": source}]
             if mime == "application/pdf":
                 return [{"type": "document", "source": source}]
+        if inline and mime == "text/plain" and (text := _decode_text(encoded)) is not None:
+            return [{"type": "document", "source": {"type": "text", "media_type": mime, "data": text}}]
         self._dropped[f"contents.parts.{name} ({mime[:40] or 'no mimeType'})"] = None
         return []
+
+
+def _decode_text(encoded: str) -> str | None:
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None

@@ -38,8 +38,7 @@ class Turns:
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
         if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
             raise InvalidRequest(f"{where}.content: a string or a list of content blocks is required")
-        for name in message.keys() - {"role", "content"}:
-            self._dropped[f"messages.{name}"] = None
+        self._dropped |= {f"messages.{name}": None for name in message if name not in ("role", "content")}
         for block in blocks:
             self._name_lost(block)
         if message["role"] == "assistant":

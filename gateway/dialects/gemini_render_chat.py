@@ -7,23 +7,23 @@ Source: Google's generateContent reference, Gemini thinking guide, google-genai 
 
 from typing import Any
 
-from gateway.canonical.capabilities import Capabilities, ModelTraits
+from gateway.canonical.capabilities import ModelTraits
 from gateway.canonical.errors import InvalidRequest
 from gateway.canonical.translation import Chat
 from gateway.dialects.crossing import foreign_extras
+from gateway.dialects.gemini_errors import WIRE
 from gateway.dialects.gemini_parts import Turns
 from gateway.dialects.gemini_schema import clean_json_schema
+from gateway.dialects.gemini_thinking import render_thinking
 from gateway.dialects.gemini_tools import render_choice, render_tools, safe_names
 
 Json = dict[str, Any]
-WIRE = "gemini"
 ATTRIBUTION = "x-anthropic-billing-header:"
 _RENAMED = {"temperature": "temperature", "top_p": "topP", "top_k": "topK", "stop_sequences": "stopSequences"}
 _HANDLED = frozenset({
     "messages", "system", "tools", "tool_choice", "thinking", "output_config", "output_format", "max_tokens", "model", "stream",
     *_RENAMED,
 })  # fmt: skip
-_EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 
 
 def render_chat(chat: Chat, model: ModelTraits, *, stream: bool) -> tuple[Json, list[str]]:
@@ -92,7 +92,7 @@ def _render_config(body: Json, model: ModelTraits, tools: bool, dropped: dict[st
             dropped["output_config.format"] = None
         else:
             config |= {"responseMimeType": "application/json", "responseJsonSchema": clean_json_schema(schema)}
-    if thinking := _render_thinking(body, can, dropped):
+    if thinking := render_thinking(body, can, dropped):
         config["thinkingConfig"] = thinking
     return config
 
@@ -104,67 +104,6 @@ def _schema(body: Json, dropped: dict[str, None]) -> Any:
             dropped[f"output_config.{name}"] = None
     wanted = (output.get("format") if isinstance(output, dict) else None) or body.get("output_format")
     return wanted.get("schema") if isinstance(wanted, dict) and wanted.get("type") == "json_schema" else None
-
-
-def _render_thinking(body: Json, can: Capabilities | None, dropped: dict[str, None]) -> Json:
-    thinking = body.get("thinking") if isinstance(body.get("thinking"), dict) else {}
-    assert isinstance(thinking, dict)
-    kind = thinking.get("type")
-    output = body.get("output_config")
-    effort = output.get("effort") if isinstance(output, dict) else None
-    if kind == "between_tools":
-        dropped["thinking.type"] = None
-    by_budget = can is not None and can.thinking_budget
-    config = _budget(kind, thinking, effort, can, dropped) if by_budget else _level(kind, thinking, effort, can, dropped)
-    if kind in ("enabled", "adaptive") and thinking.get("display") != "omitted":
-        config["includeThoughts"] = True
-    return config
-
-
-def _budget(kind: Any, thinking: Json, effort: Any, can: Capabilities | None, dropped: dict[str, None]) -> Json:
-    """Gemini 2.5: tokens, −1 for as many as it takes, 0 for none."""
-    assert can is not None
-    if effort is not None:
-        dropped["output_config.effort"] = None
-    least, most = can.thinking_budget_tokens or (0, 2**31)
-    if kind == "disabled":
-        if can.thinking_can_be_disabled:
-            return {"thinkingBudget": 0}
-        dropped["thinking.type"] = None
-        return {"thinkingBudget": least}
-    if kind == "adaptive":
-        return {"thinkingBudget": -1}
-    if kind != "enabled":
-        return {}
-    tokens = thinking.get("budget_tokens")
-    if isinstance(tokens, int) and least <= tokens <= most:
-        return {"thinkingBudget": tokens}
-    dropped["thinking.budget_tokens"] = None
-    return {"thinkingBudget": -1}
-
-
-def _level(kind: Any, thinking: Json, effort: Any, can: Capabilities | None, dropped: dict[str, None]) -> Json:
-    """Gemini 3 and later: a level; thinking is on and stays on. An effort above the model's levels is its highest."""
-    levels = can.effort_levels if can is not None else ()
-    if kind == "disabled":
-        lowest = levels[0] if levels else "minimal"
-        if lowest != "minimal":
-            dropped["thinking.type"] = None
-        return {"thinkingLevel": lowest.upper()}
-    if kind == "enabled" and thinking.get("budget_tokens") is not None:
-        if can is None:
-            return {"thinkingBudget": thinking["budget_tokens"]}
-        dropped["thinking.budget_tokens"] = None
-    if effort is None:
-        return {}
-    if effort not in _EFFORTS:
-        raise InvalidRequest(f"output_config.effort: {str(effort)[:40]!r} is not known; send one of {', '.join(_EFFORTS[1:])}")
-    if effort in levels:
-        return {"thinkingLevel": effort.upper()}
-    if effort == "max" or not levels:
-        return {"thinkingLevel": (levels[-1] if levels else "high" if effort == "max" else effort).upper()}
-    dropped["output_config.effort"] = None
-    return {"thinkingLevel": levels[-1].upper()} if _EFFORTS.index(effort) > _EFFORTS.index(levels[-1]) else {}
 
 
 def _add_extras(rendered: Json, extras: Json) -> None:

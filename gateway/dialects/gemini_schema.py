@@ -12,6 +12,7 @@ DEPTH_MAX = 40
 _COMMENTS = frozenset({"$schema", "$id", "$comment"})
 _SAYS_NOTHING = frozenset({"type", "properties", "required", "additionalProperties"})
 _TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
+_LIMITS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
 _SCHEMA_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SCHEMA_MAPS = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
 _SCHEMAS = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames")
@@ -61,6 +62,8 @@ def parse_openapi(schema: Any, depth: int = 0) -> Any:
         elif name == "type" and isinstance(value, str):
             if value.lower() in _TYPES:
                 parsed[name] = value.lower()
+        elif name in _LIMITS and isinstance(value, str) and value.isascii() and value.isdigit():
+            parsed[name] = int(value)  # 64-bit numbers are strings in Google's JSON
         elif name not in ("nullable", "propertyOrdering"):
             parsed[name] = value
     return _with_null(parsed) if schema.get("nullable") is True else parsed

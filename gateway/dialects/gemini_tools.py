@@ -19,6 +19,7 @@ NAME_CHARACTERS_MAX = 80
 NAMES_MAX = 40
 _ESCAPE = "_."  # no tool of a Messages client holds a dot, so what begins like this was put there here
 _TOOL_MEMBERS = frozenset({"name", "description", "input_schema", "type", "defer_loading"})
+_FUNCTION_MEMBERS = frozenset({"name", "description", "parameters", "parametersJsonSchema", "parameters_json_schema"})
 _SEARCH_MEMBERS = frozenset({"name", "type", "defer_loading"})
 _MODES = {"auto": "AUTO", "any": "ANY", "tool": "ANY", "none": "NONE"}
 
@@ -150,8 +151,7 @@ def _parse_function(where: str, function: Json, dropped: dict[str, None]) -> Jso
     tool: Json = {"name": as_tool_name(name), "input_schema": {"type": "object", "properties": {}, **schema}}
     if function.get("description"):
         tool["description"] = function["description"]
-    for lost in function.keys() - {"name", "description", "parameters", "parametersJsonSchema", "parameters_json_schema"}:
-        dropped[f"tools.functionDeclarations.{lost}"] = None
+    _name_lost("tools.functionDeclarations", function, _FUNCTION_MEMBERS, dropped)
     return tool
 
 

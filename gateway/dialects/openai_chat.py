@@ -12,13 +12,14 @@ import msgspec
 
 from gateway.canonical import translation
 from gateway.canonical.call import Operation, Request
-from gateway.canonical.dialect import StreamWatch
+from gateway.canonical.dialect import Framing, StreamWatch
 from gateway.canonical.errors import GatewayError, InvalidRequest
 from gateway.canonical.usage import Usage
-from gateway.dialects.anthropic import flag, parse_object, required_text
+from gateway.dialects.anthropic import flag, member, parse_object, required_text
 from gateway.dialects.openai_answer import parse_answer, render_answer
 from gateway.dialects.openai_body import render_chat
 from gateway.dialects.openai_errors import error_object, parse_error, render_error, render_error_head
+from gateway.dialects.openai_hiding import WITHOUT_USAGE, UsageHider, asks_for_usage
 from gateway.dialects.openai_request import parse_chat
 from gateway.dialects.openai_stream import StreamParser, StreamRenderer
 from gateway.dialects.openai_usage import OpenAIStreamWatch, parse_body_usage
@@ -35,7 +36,7 @@ WIRE = "openai"
 STREAM_TYPE = "text/event-stream"
 PATHS: Sequence[tuple[re.Pattern[str], Operation]] = ((re.compile(r"(?:^|/)v1/chat/completions$"), "generate"),)
 _MATTERS = re.compile(rb'"usage"\s*:\s*\{|"error"\s*:|\[DONE\]')
-_FRAME_BYTES = 180  # what a chunk's record holds beside its text
+_TEXT = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments)"\s*:\s*"((?:[^"\\]|\\.)*)"')
 
 
 class _Count(msgspec.Struct):
@@ -48,11 +49,13 @@ def parse_request(
     document = parse_object(body)
     if "messages" not in document:
         raise InvalidRequest('messages: a list is required; add "messages": [{"role": "user", "content": "…"}]')
+    stream = member(document, "stream") is not None and flag(document, "stream")
     return Request(
         operation=operation,
         model=required_text(document, "model", 'add "model": "…"; GET /v1/models lists what this key may use'),
-        stream=document.value("stream") is not None and flag(document, "stream"),
+        stream=stream,
         document=document,
+        framing=WITHOUT_USAGE if stream and not asks_for_usage(document) else "",
     )
 
 
@@ -65,8 +68,9 @@ def render_ping() -> bytes:
     return render_comment("ping")
 
 
-def frame_stream(request: Request) -> None:
-    """There is one form."""
+def frame_stream(request: Request) -> tuple[str, Framing] | None:
+    """Every stream is asked for with its usage, to know what it cost; who did not ask for that is not shown it."""
+    return (STREAM_TYPE, UsageHider()) if request.framing == WITHOUT_USAGE else None
 
 
 def render_token_count(input_tokens: int) -> bytes:
@@ -86,7 +90,7 @@ def parse_usage(body: bytes) -> tuple[Usage, str | None] | None:
 
 
 def watch_stream() -> StreamWatch:
-    return OpenAIStreamWatch(matters=_MATTERS, frame_bytes=_FRAME_BYTES)
+    return OpenAIStreamWatch(matters=_MATTERS, text=_TEXT)
 
 
 def parse_stream() -> translation.StreamParser:

@@ -9,6 +9,8 @@ from gateway.canonical.errors import InvalidRequest
 from gateway.canonical.translation import Chat, Json
 from gateway.dialects.crossing import (
     Turns,
+    object_of,
+    objects_of,
     parse_arguments,
     parse_items,
     parse_list,
@@ -21,6 +23,7 @@ from gateway.dialects.openai_answer import thinking_of
 from gateway.dialects.openai_options import (
     JSON_ONLY,
     narrow_tools,
+    note,
     parse_choice,
     parse_custom,
     parse_effort,
@@ -96,9 +99,20 @@ def _parse_messages(body: Json, chat: Chat) -> None:
         raise InvalidRequest("messages: none of them says anything; send a user message with text")
     if not turns.messages:
         turns.messages, system = [{"role": "user", "content": system}], []
+    _note_unsaid(body["messages"], chat.dropped)
     chat.body["messages"] = turns.messages
     if system:
         chat.body["system"] = system
+
+
+def _note_unsaid(messages: list[Json], dropped: list[str]) -> None:
+    """What may stand beside a message's words and has no place in the canonical form."""
+    for message in messages:
+        if message.get("name") and message["role"] != "tool":
+            note(dropped, "messages.name")
+        for part in objects_of(message.get("content")):
+            if object_of(part.get("image_url")).get("detail") not in (None, "auto"):
+                note(dropped, "image_url.detail")
 
 
 def _parse_content(content: Any, at: str, *, texts_only: bool = False) -> list[Json]:

@@ -16,10 +16,9 @@ from gateway.canonical import translation
 from gateway.canonical.call import Operation, Request
 from gateway.canonical.dialect import StreamWatch
 from gateway.canonical.errors import GatewayError, InvalidRequest
-from gateway.dialects.anthropic import flag, parse_object, required_text
+from gateway.dialects.anthropic import flag, member, parse_object, required_text
 from gateway.dialects.openai_chat import (
     STREAM_TYPE,
-    frame_stream,
     parse_error,
     parse_token_count,
     parse_usage,
@@ -48,7 +47,7 @@ PATHS: Sequence[tuple[re.Pattern[str], Operation]] = (
     (re.compile(r"(?:^|/)v1/responses/input_tokens$"), "count_tokens"),
 )
 _MATTERS = re.compile(rb'"response\.(?:completed|incomplete|failed)"|"type"\s*:\s*"error"')
-_FRAME_BYTES = 190  # what a delta's record holds beside its text
+_TEXT = re.compile(rb'"delta"\s*:\s*"((?:[^"\\]|\\.)*)"')
 
 
 def parse_request(
@@ -60,9 +59,13 @@ def parse_request(
     return Request(
         operation=operation,
         model=required_text(document, "model", 'add "model": "…"; GET /v1/models lists what this key may use'),
-        stream=operation == "generate" and document.value("stream") is not None and flag(document, "stream"),
+        stream=operation == "generate" and member(document, "stream") is not None and flag(document, "stream"),
         document=document,
     )
+
+
+def frame_stream(request: Request) -> None:
+    """There is one form."""
 
 
 def render_stream_error(error: GatewayError, request_id: str) -> bytes:
@@ -73,7 +76,7 @@ def render_stream_error(error: GatewayError, request_id: str) -> bytes:
 
 
 def watch_stream() -> StreamWatch:
-    return OpenAIStreamWatch(matters=_MATTERS, frame_bytes=_FRAME_BYTES)
+    return OpenAIStreamWatch(matters=_MATTERS, text=_TEXT)
 
 
 def parse_stream() -> translation.StreamParser:

@@ -99,18 +99,18 @@ _decoder = msgspec.json.Decoder(_Record)
 
 
 class OpenAIStreamWatch:
-    """Fed every chunk in order, in any cutting; LF and CRLF alike. Only records that `matters` finds are parsed."""
+    """Fed every chunk in order, in any cutting; LF and CRLF alike. Only records that `matters` finds are parsed; `text` finds
+    pieces of the answer, as the first group, to estimate by if the stream is cut before its figures come."""
 
-    def __init__(self, *, matters: re.Pattern[bytes], frame_bytes: int) -> None:
+    def __init__(self, *, matters: re.Pattern[bytes], text: re.Pattern[bytes]) -> None:
         self.ended = False
         self.answered_model: str | None = None
         self.error_kind: str | None = None
         self._matters = matters
-        self._frame_bytes = frame_bytes  # what a delta's record holds beside its text
+        self._text = text
         self._tail = b""
         self._usage: Json | None = None
-        self._bytes = 0
-        self._records = 0
+        self._bytes = 0  # of text that has passed
 
     @property
     def at_boundary(self) -> bool:
@@ -126,16 +126,11 @@ class OpenAIStreamWatch:
             return
         end = cut + 2
         self._tail = data[end:]
+        self._bytes += sum(map(len, self._text.findall(data, 0, end)))
         if self.answered_model is None or self._matters.search(data, 0, end):
             for record in data[:cut].split(b"\n\n"):
-                self._bytes += len(record)
-                self._records += 1
                 if self.answered_model is None or self._matters.search(record):
                     self._read(record)
-        else:
-            separators = data.count(b"\n\n", 0, end)
-            self._bytes += end - 2 * separators
-            self._records += separators
 
     def _give_up(self, data: bytes) -> bytes:
         """A record too long to be kept: its start is forgotten, its end will still be seen."""
@@ -163,5 +158,4 @@ class OpenAIStreamWatch:
             return usage_of(self._usage)
         if self.answered_model is None:
             return None
-        text_bytes = self._bytes + len(self._tail) - self._records * self._frame_bytes
-        return replace(Usage(Tokens(output=max(0, text_bytes) // CHARACTERS_PER_TOKEN)), completeness="estimated")
+        return replace(Usage(Tokens(output=self._bytes // CHARACTERS_PER_TOKEN)), completeness="estimated")

@@ -24,6 +24,7 @@ from gateway.dialects.crossing import (
 from gateway.dialects.openai_options import (
     JSON_ONLY,
     narrow_tools,
+    note,
     parse_choice,
     parse_custom,
     parse_effort,
@@ -121,6 +122,9 @@ class _ItemReader:
     def _message(self, item: Json, at: str) -> None:
         role = item.get("role")
         blocks = parse_parts(item.get("content"), f"{at}.content")
+        for part in objects_of(item.get("content")):
+            if part.get("type") == "input_image" and part.get("detail") not in (None, "auto"):
+                note(self.chat.dropped, "input_image.detail")
         if role in ("system", "developer"):
             (self.turns.add("system", blocks) if self.turns.messages else self.system.extend(blocks))
         elif role in ("user", "assistant"):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from gateway.credentials import aws as aws_signing
 from gateway.credentials.access_token import TokenError
+from gateway.providers.bedrock import region_of
 from gateway.providers.provider import Outgoing
 
 _ONE_LINE = re.compile(r"[!-~]{1,4096}")
@@ -33,8 +34,9 @@ def google_api_key(value: str, location: str, url: str, outgoing: Outgoing, at: 
 
 
 def aws(value: str, location: str, url: str, outgoing: Outgoing, at: float) -> Mapping[str, str]:
-    """Bedrock: a signature over this very request, or an API key as bearer. `location` is a region here."""
-    return aws_signing.authorize(value, "POST", url, outgoing.headers, outgoing.body, region=location, at=at)
+    """Bedrock: a signature over this very request, or an API key as bearer."""
+    region = region_of(location)
+    return aws_signing.authorize(value, "POST", url, outgoing.headers, outgoing.body, region=region, at=at)
 
 
 def _key(value: str) -> str:

@@ -42,6 +42,13 @@ class AnthropicApi:
             return False
         if place["what"] == "models" and "anthropic-version" not in request.headers:
             return False  # an OpenAI client's question
+        try:
+            self._answer(place, request, connection)
+        except Refusal as no:
+            raise _own(no) from no
+        return True
+
+    def _answer(self, place: re.Match[str], request: Request, connection: Connection) -> None:
         self._admit(place, request)
         if place["what"] == "models":
             delivery.document(connection, _headers(), _models(), Fault())
@@ -49,7 +56,6 @@ class AnthropicApi:
             self._generate(place["project"] or ACCOUNT, request, connection)
         else:
             delivery.document(connection, _headers(), self._count(request), Fault())
-        return True
 
     def _admit(self, place: re.Match[str], request: Request) -> None:
         if place["project"]:
@@ -105,6 +111,14 @@ def refusal(fault: Fault) -> Refusal:
     said = {name: value for name, value in headers.items() if value is not None}
     message = fault.message or WORDS.get(status) or MESSAGES.get(status, "The sandbox was asked to fail.")
     return anthropic(status, message, kind=fault.kind or ANTHROPIC_KIND.get(status), headers=said)
+
+
+def _own(no: Refusal) -> Refusal:
+    """With a request id as this service makes them; Google's own refusals have none."""
+    if "request_id" not in no.document:
+        return no
+    name = first_party_request_id()
+    return Refusal(no.status, {**no.document, "request_id": name}, {**no.headers, "request-id": name})
 
 
 def _speed(sent: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.canonical.steps import Signal
 from gateway.canonical.store import Increment, Json, Write
-from gateway.spending.ageing import Ageing, grown
+from gateway.spending.ageing import Ageing, growth
 from gateway.spending.budgets import Budget
 from gateway.spending.pace import Pace
 from gateway.spending.periods import FOREVER, Period
@@ -172,8 +172,11 @@ class Account:
         return part
 
     def take_degraded(self, need: int, open_call: Callable[[], Json], now: float) -> Part | None:
-        """While the store is away: a bounded amount, each call of which is charged with its usage document."""
-        if self.degraded + need > self.budget.degraded_limit(now):
+        """While the store is away: a bounded amount, each call of which is charged with its usage document. None of it if the
+        last that was heard is that nothing is left."""
+        remaining = self.pace.remaining
+        bound = self.budget.degraded_limit(now) if remaining is None else min(self.budget.degraded_limit(now), remaining)
+        if self.degraded + need > bound:
             return None
         self.degraded += need
         return Part(self, open_call, need, need, now, covered=False, degraded=True)
@@ -221,7 +224,7 @@ class Account:
         """Open calls hold more as they get older. Counted anew each round, not for each call."""
         if self.can_grow:
             line = self.ageing.line()
-            self.grown = sum(grown(part.held, part.most, now - part.opened_at, line) for part in self.parts)
+            self.grown = growth([(part.held, part.most, now - part.opened_at) for part in self.parts], line)
 
     def plan(self, now: float, *, new_id: Callable[[], str], closing: bool = False) -> Transfer | None:
         """The next thing to write, if there is a reason to. The pending one comes first: its outcome must be known."""

@@ -3,14 +3,17 @@
 Dear calls take longer, so what is open at any moment is dearer than what begins: a budget held by first estimates alone is
 overdrawn by a few per cent when many calls are open at its end. A provider writes about so many tokens a second; so a call's use
 is, on the whole, some part of what it set aside and some amount for each second. That line is drawn through the calls that have
-ended, and says for one that goes on what it has used so far. It will go on for about half as long again.
+ended, and says for one that goes on what it has used so far. It will go on for about as long again.
 """
+
+import math
+from collections.abc import Iterable
 
 KEPT = 0.99  # of the weight of what was seen, with each call more
 CALLS_UNTIL_TRUSTED = 10
-GOES_ON = 1.5
-"""How long a call lasts in the end that is open for one second. Answer lengths have heavy tails: the older a call, the more is to
-come. For log-normal lengths (spread 1) it lies between 1.3 and 1.8 over the ages that matter."""
+DEVIATIONS = 0.5
+GOES_ON = 2.0
+"""How long a call lasts in the end that is open for one second: answer lengths have heavy tails. By simulation (docs/costs.md)."""
 
 
 class Ageing:
@@ -40,7 +43,14 @@ class Ageing:
         return (max(0.0, a), b) if b > 0 else (1.0, 0.0)
 
 
-def grown(held: int, most: int, open_s: float, line: tuple[float, float]) -> int:
-    """By how much more than `held` a call that is still open should count, never beyond `most` altogether."""
+def growth(open_calls: Iterable[tuple[int, int, float]], line: tuple[float, float]) -> int:
+    """By how much more than they hold calls that are still open should count together; each is (held, most, open for so many
+    seconds), and counts `most` at most. Some more is kept for the chance that several turn out dear at once, which matters less
+    the more there are: variances add up, not deviations."""
     a, b = line
-    return max(0, min(most, int(a * held + b * GOES_ON * open_s)) - held)
+    more = squares = 0.0
+    for held, most, open_s in open_calls:
+        expected = max(float(held), min(float(most), a * held + b * GOES_ON * open_s))
+        more += expected - held
+        squares += expected * expected
+    return int(more + DEVIATIONS * math.sqrt(squares))

@@ -10,7 +10,7 @@ import hmac
 import smtplib
 import ssl
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -88,8 +88,8 @@ class Webhook:
     """JSON, signed if there is a secret: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,base64(hmac-sha256(secret,
     "{id}.{timestamp}.{body}"))`. A message that is sent again keeps its id. Source: Standard Webhooks 1.0, read 2026-11-21."""
 
-    url: str
-    secret: str | None
+    url: str = field(repr=False)
+    secret: str | None = field(repr=False)
     secrets: Secrets
     allowed: Collection[str]
     name: str = "webhook"
@@ -106,7 +106,7 @@ class Webhook:
 class ChatRoom:
     """An incoming webhook of Google Chat or Slack: both take `{"text": …}` (their webhook guides, read 2026-11-21)."""
 
-    url: str
+    url: str = field(repr=False)
     secrets: Secrets
     allowed: Collection[str]
     name: str = "chat"
@@ -150,7 +150,7 @@ class Mail:
     sender: str
     recipients: Sequence[str]
     user: str | None
-    password: str | None
+    password: str | None = field(repr=False)
     secrets: Secrets
     name: str = "email"
 

@@ -32,6 +32,10 @@ class BudgetDirectory:
                 "the gateway cannot read its budgets right now; try again in a moment", reason=str(error), retry_after_s=2
             ) from error
 
+    def warm(self) -> None:
+        """Reads them ahead of the first call. StoreUnavailable."""
+        self._snapshot.get()
+
     def forget(self) -> None:
         self._snapshot.forget()
 

@@ -8,7 +8,7 @@ cache, and for each model how many tokens its tokenizer makes of a byte. `worst`
 - all of them in the dearest class; each use of a server tool and a compaction as one more pass over a prompt grown by what the
   tool may have brought; every search paid;
 - `max_tokens` of output, or the model's most if the caller gave none, for each answer asked for;
-- fast mode if the request names `speed`, United States only if the kind of provider charges for it.
+- fast mode if the request asks for a `speed` other than standard, United States only if the kind of provider charges for it.
 
 What it does not hold: a PDF page with more text than print has room for, or a search that brings more than SEARCH_TOKENS_MAX.
 The excess of such a call is a debt of its budget.

@@ -3,6 +3,7 @@
 import http.client
 import socket
 import ssl
+import threading
 from collections.abc import Collection, Mapping
 from urllib.parse import SplitResult, urlsplit
 
@@ -61,15 +62,40 @@ def _exchange(
 ) -> tuple[int, str]:
     """Status, and the first words of the answer."""
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
-    connection.sock = socket.create_connection((address, port), timeout=timeout_s)
+    sock = connection.sock = socket.create_connection((address, port), timeout=timeout_s)
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        _cut(sock)
+
+    end = threading.Timer(timeout_s, expire)  # the socket's own timeout begins anew with every byte
+    end.daemon = True
+    end.start()
     try:
         if parts.scheme == "https":
-            connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=host)
+            sock = connection.sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        standard = connection.host if port in (80, 443) else f"{connection.host}:{port}"
-        connection.request("POST", path, body, {**headers, "host": standard, "connection": "close"})
+        connection.request("POST", path, body, {**headers, "host": _host_header(host, port), "connection": "close"})
         answer = connection.getresponse()
         words = " ".join(answer.read(WORDS_BYTES_MAX).decode("ascii", "replace").split())
         return answer.status, words or answer.reason
+    except (OSError, http.client.HTTPException) as error:
+        if expired.is_set():
+            raise TimeoutError from error
+        raise
     finally:
+        end.cancel()
         connection.close()
+
+
+def _cut(sock: socket.socket) -> None:
+    try:  # not SSLSocket's own, which would leave the reader with the bare ciphertext
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError:
+        return  # closed already
+
+
+def _host_header(host: str, port: int) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return name if port in (80, 443) else f"{name}:{port}"

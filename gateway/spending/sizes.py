@@ -102,7 +102,7 @@ def size_of(document: JsonObject) -> Size:
         compacts="compaction" in document or _mentions(document, "context_management", b"compact"),
         output_limit=_output_limit(document),
         answers=max(_answers(document), 1),
-        fast="speed" in document,
+        fast=_value(document, "speed") not in (None, "standard"),
     )
 
 

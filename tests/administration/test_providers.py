@@ -58,6 +58,7 @@ def test_what_is_added_is_what_calls_use(providers: Providers, store: Store, ana
         base_url="https://vertex.example.com",
         allowed_models=("claude-*",),
         models={"fast": "claude-haiku-4-5@20251001"},
+        guarded=True,
     )
 
 
@@ -235,6 +236,7 @@ def test_a_few_models_are_tried_unless_some_are_named() -> None:
         credential="adc",
         allowed_models=("*haiku*", "*sonnet*"),
         models={"fast": "claude-haiku-4-5@20251001"},
+        guarded=True,
     )
     asked: list[str] = []
 

@@ -11,8 +11,11 @@ from office_clock import START, Clock
 from gateway.administration.bill import reconcile_bill
 from gateway.administration.billing_export import class_of, model_of, parse_billing_export
 from gateway.administration.changes import Changes, Who, list_audit
+from gateway.administration.projects import Projects
 from gateway.administration.reconcile import reconcile_rollups
 from gateway.administration.refusals import AdminError
+from gateway.administration.rollup_report import rollup_report
+from gateway.administration.usage_report import usage_report
 from gateway.canonical.store import Json, Store
 from gateway.records.rollups import Rollups, erase_user, read_rollups
 
@@ -77,8 +80,8 @@ def test_a_killed_instance_s_sums_are_shown_and_mended(
     assert reconcile_rollups(store, {}, clock, fix=fix)["days_mended"] == 1
     assert reconcile_rollups(store, {}, clock)["data"] == []
     assert sum(f.values["requests"] for f in read_rollups(store, ["acme"], BEFORE, TODAY)["acme", "2026-11-17"].values()) == 4
-    entry = list_audit(store)["data"][0]
-    assert (entry["who"], entry["action"], entry["target"]) == ("cli:ana", "rollups.mend", "projects/acme/rollups/2026-11-17")
+    (entry,) = list_audit(store, target="projects/acme/rollups/2026-11-17")["data"]
+    assert (entry["who"], entry["action"]) == ("cli:ana", "rollups.mend")
     assert (entry["before"]["requests"], entry["after"]["requests"]) == (2, 4)
 
 
@@ -141,6 +144,34 @@ def test_the_span_is_of_whole_days(store: Store, clock: Clock) -> None:
     assert (answer["since"], answer["until"]) == ("2026-11-10", "2026-11-12")
     with pytest.raises(AdminError, match="until: "):
         reconcile_rollups(store, {"since": "2026-11-10", "until": "2026-11-10T15:00:00Z"}, clock)
+
+
+@pytest.mark.parametrize("group_by", [[], ["model"], ["day", "user"], ["project", "key"]])
+@pytest.mark.parametrize("filters", [{}, {"user": "a"}, {"project": "acme", "model": "claude-opus-5-5"}, {"key": "key_1"}])
+def test_a_report_from_sums_is_the_report(
+    store: Store, clock: Clock, acme: str, projects: Projects, ana: Who, group_by: list[str], filters: dict[str, str]
+) -> None:
+    """Of whole days it says the same to the nano-dollar, in the same order."""
+    projects.create({"id": "beta"}, ana)
+    rollups, models = Rollups(), ["claude-haiku-4-5", "claude-opus-5-5"]
+    for number in range(30):
+        one = document(
+            f"r{number}", at=START - number % 3 * DAY_S, user="abc"[number % 3], key_id=f"key_{number % 2}",
+            cost_nanodollars=number, model=models[number % 2], project=["acme", "beta"][number % 5 == 0],
+            status=200 + number % 2 * 300,
+        )  # fmt: skip
+        settle(store, rollups, [one])
+    span = {"since": "2026-11-01", "until": "2026-11-19"}
+    assert rollup_report(store, filters | span, group_by, clock) == usage_report(store, filters | span, group_by, clock)
+
+
+@pytest.mark.parametrize(("filters", "group_by"), [({"session": "s"}, ["model"]), ({"meta.team": "x"}, []), ({}, ["provider"])])
+def test_a_report_from_sums_refuses_what_they_do_not_know(
+    store: Store, clock: Clock, filters: dict[str, str], group_by: list[str]
+) -> None:
+    """Rather than leaving it out in silence."""
+    with pytest.raises(AdminError, match="in the daily sums"):
+        rollup_report(store, filters, group_by, clock)
 
 
 BILL: list[Json] = [

@@ -115,3 +115,10 @@ def test_the_words_are_those_of_the_admin_api() -> None:
     """`budget set|list|show|state|raise|delete|test-alert`."""
     budget = cli.commands["budget"]
     assert set(budget.commands) == {"set", "list", "show", "state", "raise", "delete", "test-alert"}  # type: ignore[attr-defined]
+
+
+def test_the_doctor_sees_a_scheduler_that_cannot_be_let_in(line: CommandLine) -> None:
+    """Its token is made for an address that the settings do not name."""
+    line.environment["GATEWAY_SWEEP_EMAIL"] = "scheduler@claude-prod.iam.gserviceaccount.com"
+    findings = json.loads(line.run("doctor", "--format", "json").stdout)["data"]
+    assert any("GATEWAY_SWEEP_EMAIL" in finding["words"] and finding["state"] == "warn" for finding in findings)

@@ -38,6 +38,7 @@ def test_drift_is_shown_and_mended(line: CommandLine) -> None:
     assert "1 calls, 1 sums differ, drift $-1.50; days mended: 0" in shown.stdout and "ana" in shown.stdout
     assert line.json("usage", "reconcile", "--fix", "--project", "acme")["days_mended"] == 1
     assert "0 sums differ, drift $0.00" in line.run("usage", "reconcile").stdout
+    assert line.json("usage", "report", "--from-sums")["totals"]["cost_usd"] == "1.50"
 
 
 def test_the_bill_is_held_against_the_records(line: CommandLine, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_tokens_are_minted_locally(serve: Callable[..., Served], store: Switched
     assert (
         ask(gateway.url, "GET", "/v1/models", headers={"x-api-key": gateway.key}).status == 200
     )  # the key is known, no token yet
+    gateway.house.ledger.directory.warm()
     store.away = True
     assert [gateway.ask().status_code for _ in range(3)] == [200, 200, 200]
     assert gateway.sandbox.mints == 1

@@ -164,22 +164,31 @@ def test_models_are_only_those_a_key_may_use(gateway: Served) -> None:
         f"/v1/{PROJECT}/{MODEL}:predict",
         f"/v1/{PROJECT}/{MODEL}",
         f"/v1/projects/p/locations/l/publishers/google/models/{MODEL}:rawPredict",
-        "/admin/v1/messages",
-        "/admin/v1/models",
-        "/admin/v1/messages/count_tokens",
-        f"/admin/{PROJECT}/{MODEL}:rawPredict",
-        "/admin",
         "/x/livez",
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_unknown_paths_and_everything_under_admin_are_404(gateway: Served, method: str, path: str) -> None:
+def test_unknown_paths_are_404(gateway: Served, method: str, path: str) -> None:
     """In Anthropic's envelope, and nothing goes upstream."""
     before = len(gateway.sandbox.requests)
     answer = ask(gateway.url, method, path, body=message(), headers={"authorization": f"Bearer {gateway.key}"})
     assert answer.status == 404
     assert answer.error["type"] == "not_found_error"
     assert answer.json()["request_id"] == answer.request_id == answer.headers["request-id"]
+    assert len(gateway.sandbox.requests) == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/admin/v1/messages", "/admin/v1/models", "/admin/v1/messages/count_tokens", f"/admin/{PROJECT}/{MODEL}:rawPredict", "/admin"],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nothing_under_admin_is_inference(gateway: Served, method: str, path: str) -> None:
+    """Without an admin key all of it is 404, and nothing goes upstream."""
+    before = len(gateway.sandbox.requests)
+    answer = ask(gateway.url, method, path, body=message(), headers={"authorization": f"Bearer {gateway.key}"})
+    assert answer.status == 404
+    assert "GATEWAY_ADMIN_KEY" in answer.json()["error"]["message"]
     assert len(gateway.sandbox.requests) == before
 
 

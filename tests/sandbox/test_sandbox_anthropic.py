@@ -72,6 +72,7 @@ def test_what_anthropic_refuses_is_refused(client: Client, body: Any, headers: d
     answered = ask(client, body, **headers)
     assert answered.status == status and words in answered.message
     assert answered.json["type"] == "error"
+    assert answered.json["request_id"] == answered.headers["request-id"] and "vrtx" not in answered.json["request_id"]
 
 
 def test_the_way_through_google_takes_googles_tokens(sandbox: Sandbox, client: Client) -> None:

@@ -134,7 +134,7 @@ class World:
     def run(self, *checks: Callable[["World"], None]) -> None:
         """All traffic, then calm: instances end as on SIGTERM, and the sweep comes when everything has lapsed."""
         self._checks = list(checks)
-        self._drain_events(START + self.setup.run_s)
+        self._drain_events(START + self.setup.run_s + 5.0)
         self.faults = False
         self._drain_events(START + self.setup.run_s + 40 * self.setup.open_s + 1_000.0, only_open=True)
         for instance in self.living():
@@ -214,7 +214,7 @@ class World:
             raise Crashed
         if self.faults and self.setup.crash and self.chance.random() < self.setup.crash:
             raise Crashed
-        if self._depth < NESTED_MAX and self._events and self.chance.random() < self.setup.interleaved:
+        if self.faults and self._depth < NESTED_MAX and self._events and self.chance.random() < self.setup.interleaved:
             self._depth += 1
             try:
                 for _ in range(self.chance.randint(1, 3)):
@@ -247,12 +247,12 @@ class World:
                 self.at(when, fault)
 
     def _crash(self) -> None:
-        living = self.living()
+        living = self.living() if self.faults else []
         if living:
             self._bury(self.chance.choice(living))
 
     def _pause(self) -> None:
-        living = self.living()
+        living = self.living() if self.faults else []
         if living:
             self.chance.choice(living).paused_until = self.time + self.chance.expovariate(1 / self.setup.pause_s)
 

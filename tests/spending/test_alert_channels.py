@@ -1,10 +1,12 @@
 """Where alerts go: each channel says what happened, proves who says it, and tells no secret when it fails."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import socket
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,7 +172,29 @@ def test_redirects_are_not_followed_and_refusals_are_told() -> None:
     assert target.received == []
 
 
-def test_a_place_that_never_answers_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_answers_byte_by_byte_is_left() -> None:
+    """The time is for all of it."""
+    stop = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        with sock, contextlib.suppress(OSError):
+            while not stop.wait(0.05):
+                sock.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,), daemon=True)
+        thread.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(PostFailed, match="did not answer within"):
+            post(f"http://{address}/", b"{}", {}, allowed=[address], timeout_s=0.3)
+        assert time.monotonic() - started < 2
+        stop.set()
+        thread.join()
+
+
+def test_a_place_that_never_answers_is_left() -> None:
     """After the timeout."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
@@ -204,7 +228,7 @@ def test_the_settings_say_which_channels_there_are() -> None:
     topic, mail = channels[2:]
     assert isinstance(topic, Topic) and (topic.base_url, topic.access_token()) == ("https://pubsub.googleapis.com", "adc")
     assert isinstance(mail, Mail) and mail.recipients == ["a@x.test", "b@x.test"]
-    assert "https://x.test/in" not in repr(settings)
+    assert "https://x.test/in" not in repr(settings) + repr(channels)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """`/budgets`"""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -218,11 +218,19 @@ class BudgetState(msgspec.Struct):
     resets_at: Moment | None
 
 
+class Delivery(msgspec.Struct):
+    """What became of a message on one channel."""
+
+    channel: str
+    delivered: bool
+    words: str
+
+
 class Deliveries(msgspec.Struct):
     """What became of a test alert on each channel."""
 
     id: str
-    data: list[dict[str, Any]]
+    data: list[Delivery]
 
 
 def create_budget(office: Office, asked: Asked) -> Json:

@@ -9,6 +9,7 @@ from gateway.administration.bill import reconcile_bill
 from gateway.administration.billing_export import parse_billing_export
 from gateway.administration.reconcile import reconcile_rollups
 from gateway.administration.refusals import invalid
+from gateway.administration.rollup_report import rollup_report
 from gateway.administration.usage_documents import get_record, list_records, parse_filters
 from gateway.administration.usage_report import GROUPS, usage_report
 from gateway.canonical.store import Json
@@ -45,11 +46,15 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @usage.command()
 @filter_options
 @click.option("--group-by", default="model", show_default=True, metavar="NAMES", help=f"separated by commas: {', '.join(GROUPS)}")
+@click.option("--from-sums", is_flag=True, help="from the daily sums: quick, whole days, some seconds behind")
 @style_option("csv")
-def report(group_by: str, style: str, **filters: Any) -> None:
+def report(group_by: str, from_sums: bool, style: str, **filters: Any) -> None:
     """Sum up the last 30 days, or what --since and --until say."""
-    names = [name.strip() for name in group_by.split(",") if name.strip()]
-    answer = usage_report(desk().store, fields_of(filters), names, desk().now)
+    at, names = desk(), list(dict.fromkeys(name.strip() for name in group_by.split(",") if name.strip()))
+    if from_sums:
+        answer = rollup_report(at.store, fields_of(filters), names, at.now, retention_days=at.settings.usage_retention_days)
+    else:
+        answer = usage_report(at.store, fields_of(filters), names, at.now)
     if style == "json":
         show_json(answer)
     elif style == "csv":
