@@ -23,7 +23,7 @@ class Prober:
         self._sender = sender
 
     def probe(self, provider: Provider, model: str, location: str) -> ProbeResult:
-        wire = PROVIDERS[provider.kind].vendors.get(vendor_of(model) or "")
+        wire = PROVIDERS[provider.kind].wire_for(vendor_of(model))
         if wire is None:
             return ProbeResult(0, f"a {provider.kind} provider does not speak to {model} here")
         target = Target(provider, model, model, location, wire)

@@ -5,6 +5,7 @@ net for clients that vanish.
 """
 
 import logging
+import re
 import threading
 from typing import Any, Protocol
 
@@ -28,6 +29,8 @@ from gateway.spending.meter import Meter
 from gateway.spending.prices import PriceBook
 
 RECORD_WAIT_S = 2.0
+DROPPED_CHARACTERS_MAX = 2_000
+UNSHOWABLE = re.compile(r"[^\x20-\x7e]")  # clients choose some of these names
 log = logging.getLogger(__name__)
 
 
@@ -321,5 +324,5 @@ def route_headers(outcome: Outcome, attempt: Attempt | None) -> dict[str, str]:
     if attempt and attempt.upstream_request_id:
         headers["x-upstream-request-id"] = attempt.upstream_request_id
     if attempt and attempt.dropped:
-        headers["x-gateway-dropped"] = ", ".join(attempt.dropped)
+        headers["x-gateway-dropped"] = UNSHOWABLE.sub("?", ", ".join(attempt.dropped))[:DROPPED_CHARACTERS_MAX]
     return headers

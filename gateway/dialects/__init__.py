@@ -1,20 +1,43 @@
 """Wire formats, pure. A dialect is a module with the names of `canonical.dialect.Dialect`; a new one is a file and a row here.
 
 `TRANSLATIONS` holds by wire format how it crosses into the canonical form and out of it (`canonical.translation`).
+All but the first two are loaded when a path bears one of their signs, or a call crosses into them.
 """
 
-from gateway.canonical.dialect import Dialect
-from gateway.canonical.translation import Translation
-from gateway.dialects import anthropic, anthropic_chat, bedrock, gemini, openai_chat, openai_responses, vertex
+from typing import Any
 
-DIALECTS: dict[str, Dialect] = {dialect.NAME: dialect for dialect in (anthropic, vertex, openai_chat, openai_responses, gemini)}
-TRANSLATIONS: dict[str, Translation] = {
-    translation.WIRE: translation
-    for translation in (
-        anthropic_chat,
-        openai_chat,
-        openai_responses,
-        gemini,
-        bedrock,
-    )
+from gateway.canonical.dialect import Dialect
+from gateway.canonical.late import Late
+from gateway.canonical.translation import Translation
+from gateway.dialects import anthropic, vertex
+
+EVERY_PATH = ("",)
+
+
+def _late(module: str, name: str, *signs: str) -> Any:
+    """`signs`: every path of the dialect holds one of them."""
+    return Late(f"gateway.dialects.{module}", NAME=name, WIRE=name, SIGNS=signs)
+
+
+openai_chat = _late("openai_chat", "openai", "chat/completions")
+openai_responses = _late("openai_responses", "openai-responses", "v1/responses")
+openai_embeddings = _late("openai_embeddings", "openai-embeddings", "v1/embeddings")
+gemini = _late("gemini", "gemini", ":generateContent", ":streamGenerateContent", ":countTokens")
+bedrock = _late("bedrock", "bedrock", "/invoke", "/count-tokens")
+
+DIALECTS: dict[str, Dialect] = {
+    dialect.NAME: dialect
+    for dialect in (anthropic, vertex, openai_chat, openai_responses, openai_embeddings, gemini, bedrock)
 }
+TRANSLATIONS: dict[str, Translation] = {
+    "anthropic": Late("gateway.dialects.anthropic_chat"),
+    "openai": openai_chat,
+    "openai-responses": openai_responses,
+    "gemini": gemini,
+    "bedrock": bedrock,
+}
+
+
+def may_be_spoken(dialect: Dialect, path: str) -> bool:
+    """Whether its patterns are worth trying on a path."""
+    return any(sign in path for sign in getattr(dialect, "SIGNS", EVERY_PATH))

@@ -24,6 +24,7 @@ def fit_chat(body: Json, model: ModelTraits) -> tuple[Json, list[str]]:
     """A body of its own for this model, and what it cannot carry. `body` stays as it is."""
     fitted, lost = dict(body), list[str]()
     fitted["messages"] = _fit_messages(body.get("messages", []), lost)
+    _fit_stops(fitted, lost)
     fitted.setdefault("max_tokens", min(model.max_output_tokens or MAX_TOKENS_DEFAULT, MAX_TOKENS_DEFAULT))
     able = model.capabilities
     if able is not None:
@@ -38,14 +39,16 @@ def fit_chat(body: Json, model: ModelTraits) -> tuple[Json, list[str]]:
 
 
 def _fit_messages(messages: list[Json], lost: list[str]) -> list[Json]:
-    """Without other vendors' thinking, whose signatures Anthropic refuses, and with ids in Anthropic's alphabet."""
+    """Without other vendors' thinking, whose signatures Anthropic refuses, without texts of nothing but space, which it
+    refuses too, and with ids in Anthropic's alphabet."""
     fitted = []
     for message in messages:
         content = message["content"]
         if isinstance(content, list):
-            blocks = [_fit_block(block) for block in content if not _is_foreign_thinking(block)]
-            if len(blocks) < len(content) and "messages.thinking" not in lost:
+            own = [block for block in content if not _is_foreign_thinking(block)]
+            if len(own) < len(content) and "messages.thinking" not in lost:
                 lost.append("messages.thinking")
+            blocks = [_fit_block(block) for block in own if block["type"] != "text" or block["text"].strip()]
             if not blocks and content:
                 continue
             message = {**message, "content": blocks}
@@ -67,6 +70,14 @@ def _fit_block(block: Json) -> Json:
     if name is None or TOOL_ID.fullmatch(block[name]):
         return block
     return {**block, name: fit_tool_id(block[name], allowed=TOOL_ID, prefix="toolu_")}
+
+
+def _fit_stops(body: Json, lost: list[str]) -> None:
+    stops = body.get("stop_sequences")
+    if not isinstance(stops, list) or all(isinstance(stop, str) and stop.strip() for stop in stops):
+        return
+    body["stop_sequences"] = [stop for stop in stops if isinstance(stop, str) and stop.strip()]
+    lost += [f"stop_sequences.{n}" for n, stop in enumerate(stops) if not (isinstance(stop, str) and stop.strip())]
 
 
 def _fit_tool_choice(body: Json, able: Capabilities, lost: list[str]) -> None:

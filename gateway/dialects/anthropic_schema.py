@@ -13,9 +13,10 @@ from gateway.dialects.crossing import text_of
 
 FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"})
 SAID = frozenset({
-    "$defs", "$ref", "$schema", "additionalProperties", "allOf", "anyOf", "const", "default", "definitions", "description",
-    "enum", "items", "properties", "required", "title", "type",
+    "$defs", "$ref", "additionalProperties", "allOf", "anyOf", "const", "definitions", "description", "enum", "items",
+    "properties", "required", "title", "type",
 })  # fmt: skip
+SAYS_NOTHING = frozenset({"$schema", "$id", "$comment"})
 CHOICES = ("oneOf", "anyOf", "allOf")
 
 
@@ -28,6 +29,8 @@ def close_schema(schema: Json) -> tuple[Json, list[str]]:
 def _close(schema: Any, unsaid: list[str]) -> Any:
     if not isinstance(schema, dict):
         return schema
+    if "$ref" in schema:
+        schema = {name: value for name, value in schema.items() if name in ("$ref", "$defs", "definitions")}
     closed: Json = {}
     words: Json = {}
     for name, value in schema.items():
@@ -39,7 +42,7 @@ def _close(schema: Any, unsaid: list[str]) -> Any:
             closed[name] = _close(value, unsaid)
         elif name in SAID or _is_said(name, value):
             closed[name] = value
-        else:
+        elif name not in SAYS_NOTHING:
             words[name] = value
     if schema.get("type") == "object" or "properties" in schema:
         closed["additionalProperties"] = False

@@ -8,58 +8,35 @@ checked here. Sources: Bedrock runtime API reference, botocore 1.44.5, captures 
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from gateway.canonical.call import Operation, Request
-from gateway.canonical.capabilities import ModelTraits
 from gateway.canonical.dialect import StreamWatch
 from gateway.canonical.errors import GatewayError, InvalidRequest, Unauthenticated, UpstreamRefused
 from gateway.canonical.json_object import JsonObject
-from gateway.canonical.translation import Chat, Json, StreamParser, StreamRenderer
-from gateway.dialects import anthropic, anthropic_chat, event_stream
+from gateway.canonical.translation import StreamParser, StreamRenderer
+from gateway.dialects import anthropic_chat, event_stream
 from gateway.dialects.anthropic import flag, frame_stream, member, parse_object, parse_usage
-from gateway.dialects.anthropic_fit import fit_chat
-from gateway.dialects.bedrock_stream import (
-    BedrockStreamParser,
-    BedrockStreamRenderer,
-    BedrockStreamWatch,
-    render_exception,
-)
-from gateway.dialects.crossing import foreign_extras
+from gateway.dialects.bedrock_chat import VERSION, WIRE, parse_chat, render_chat
+from gateway.dialects.bedrock_stream import BedrockStreamParser, BedrockStreamRenderer, BedrockStreamWatch, render_exception
 
 __all__ = [
     "NAME", "PATHS", "STREAM_TYPE", "WIRE", "frame_stream", "parse_answer", "parse_chat", "parse_error", "parse_request",
-    "parse_stream", "parse_token_count", "parse_usage",
-    "render_answer", "render_chat", "render_error", "render_error_head", "render_ping", "render_stream", "render_stream_error",
-    "render_token_count", "watch_stream",
+    "parse_stream", "parse_token_count", "parse_usage", "render_answer", "render_chat", "render_error", "render_error_head",
+    "render_ping", "render_stream", "render_stream_error", "render_token_count", "watch_stream",
 ]  # fmt: skip
 
 NAME = "bedrock"
-WIRE = "bedrock"
 STREAM_TYPE = event_stream.CONTENT_TYPE
-VERSION = "bedrock-2023-05-31"
 MESSAGES_VERSION = "2023-06-01"  # the Messages API's own name for it
 _MODEL = r"(?:^|/)model/(?P<model>(?:(?!/model/).)+)/"  # an ARN and @slug/model hold a slash of their own
 PATHS: Sequence[tuple[re.Pattern[str], Operation]] = (
     (re.compile(_MODEL + r"(?P<verb>invoke|invoke-with-response-stream)$"), "generate"),
     (re.compile(_MODEL + r"count-tokens$"), "count_tokens"),
 )
-OWN_MEMBERS = ("anthropic_version", "anthropic_beta")
-# What the Messages API takes and Bedrock does not (Anthropic's feature table for Bedrock, 2026-11-20).
-REFUSED_FIELDS = (
-    "container", "diagnostics", "fallback_credit_token", "fallbacks", "inference_geo", "mcp_servers", "service_tier", "speed",
-    "tags", "user_profile_id",
-)  # fmt: skip
-TOOL_SEARCH_BETA = "tool-search-tool-2025-10-19"
-RENAMED_BETAS = {"advanced-tool-use-2025-11-20": TOOL_SEARCH_BETA}
-TAKEN_BETAS = (
-    "compact-2026-01-12", "computer-use-", "context-1m-", "context-management-", "dangerous-tool-use-", "effort-",
-    "fine-grained-tool-streaming-", "interleaved-thinking-", "mid-conversation-", "thinking-binding-controls-",
-    "thinking-display-updates-", "thinking-token-count-", "tool-search-tool-",
-)  # fmt: skip
 ERROR_TYPE_HEADER = "x-amzn-errortype"
 KIND_OF = {
     "AccessDeniedException": "permission_error",
@@ -206,47 +183,6 @@ def parse_error(status: int, body: bytes, headers: Mapping[str, str]) -> Upstrea
 
 def watch_stream() -> StreamWatch:
     return BedrockStreamWatch()
-
-
-def parse_chat(body: Json) -> Chat:
-    """The canonical form is what stands inside; betas are said in the body here."""
-    chat = anthropic_chat.parse_chat({name: value for name, value in body.items() if name not in OWN_MEMBERS})
-    betas = body.get("anthropic_beta") or []
-    if not isinstance(betas, list) or not all(isinstance(beta, str) for beta in betas):
-        raise InvalidRequest('anthropic_beta: must be a list of strings, such as ["effort-2025-11-24"]')
-    return Chat(chat.body, chat.extras, chat.dropped, tuple(betas))
-
-
-def render_chat(chat: Chat, model: ModelTraits, *, stream: bool) -> tuple[Json, list[str]]:
-    """Model and streaming are said by the path. What Bedrock or the model does not take is left out, and named."""
-    fitted, lost = fit_chat(chat.body, model)
-    fitted |= chat.extras.get(anthropic.WIRE, {})
-    betas, lost_betas = fit_betas((*chat.betas, *_needed_betas(fitted.get("tools"))))
-    refused = [name for name in refused_fields(betas) if name in fitted]
-    body = {name: value for name, value in fitted.items() if name not in refused}
-    own: Json = {"anthropic_version": VERSION} | ({"anthropic_beta": list(betas)} if betas else {})
-    return {**own, **body}, [*chat.dropped, *foreign_extras(chat, WIRE, anthropic.WIRE), *lost, *lost_betas, *refused]
-
-
-def fit_betas(asked: Iterable[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Those that Bedrock is known to take, under its names, and the others. One that it does not take makes it refuse the
-    whole request without saying which."""
-    renamed = tuple(dict.fromkeys(RENAMED_BETAS.get(beta, beta) for beta in asked))
-    taken = tuple(beta for beta in renamed if beta.startswith(TAKEN_BETAS))
-    return taken, [f"anthropic-beta:{beta}" for beta in renamed if beta not in taken]
-
-
-def refused_fields(betas: Iterable[str]) -> tuple[str, ...]:
-    """Members of a body that Bedrock does not take, or not without their beta."""
-    managed = any(beta.startswith(("context-management-", "compact-")) for beta in betas)
-    return REFUSED_FIELDS if managed else (*REFUSED_FIELDS, "context_management")
-
-
-def _needed_betas(tools: Any) -> tuple[str, ...]:
-    """Anthropic's own API searches for deferred tools under other betas too."""
-    each = [tool for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
-    deferred = any("defer_loading" in tool or str(tool.get("type")).startswith("tool_search_") for tool in each)
-    return (TOOL_SEARCH_BETA,) if deferred else ()
 
 
 parse_answer = anthropic_chat.parse_answer

@@ -3,6 +3,7 @@
 Source: Anthropic streaming reference, 2026-11-20.
 """
 
+from gateway.canonical.errors import StreamBroken
 from gateway.canonical.translation import Json
 
 
@@ -47,6 +48,9 @@ class BlockWriter:
         return self._open("tool_use", {"type": "tool_use", "id": call_id, "name": name, "input": {}})
 
     def arguments(self, text: str) -> list[Json]:
+        """StreamBroken if they come without a call to belong to."""
+        if self.kind != "tool_use":
+            raise StreamBroken("the provider's stream holds arguments outside of a tool call")
         return [self._delta({"type": "input_json_delta", "partial_json": text})]
 
     def whole(self, block: Json) -> list[Json]:

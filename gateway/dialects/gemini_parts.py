@@ -14,6 +14,9 @@ _SEEN = frozenset({"type", "text", "source", "cache_control", "id", "name", "inp
                    "thinking", "signature", "data", "caller"})  # fmt: skip
 _SEEN_IN = frozenset({("title", "search_result"), ("tool_name", "tool_reference")})
 
+REMINDER = "<system-reminder>\n{}\n</system-reminder>"
+"""System words in mid-conversation, in the place where they stand: the tags in which Claude Code puts them in a user's turn."""
+
 
 class Turns:
     """Messages go in with `add`, in order; `contents` is what they make. `referenced` holds the tools that a
@@ -44,9 +47,11 @@ class Turns:
         if message["role"] == "assistant":
             self._append("model", self._model_parts(where, blocks))
             return
+        parts = self._user_parts(where, blocks)
         if message["role"] == "system":
-            self._dropped["messages.role"] = None  # Gemini has no such turn: said as the user's
-        self._append("user", self._user_parts(where, blocks))
+            self._dropped["messages.role"] = None  # Gemini has no such turn
+            parts = [{"text": REMINDER.format(part["text"])} if "text" in part else part for part in parts]
+        self._append("user", parts)
 
     def _append(self, role: str, parts: list[Json]) -> None:
         if not parts:

@@ -8,15 +8,14 @@ from typing import Any
 from gateway.canonical.capabilities import ModelTraits
 from gateway.canonical.translation import Chat, Json
 from gateway.dialects.crossing import blocks_of, fit_tool_id, foreign_extras, objects_of, render_arguments, text_block, text_of
+from gateway.dialects.openai_media import render_document, render_image_url
 from gateway.dialects.openai_options import (
     TOOL_ID,
     drop_attribution,
     note,
     render_common,
-    render_document,
     render_effort,
     render_function,
-    render_image_url,
     render_json_schema,
 )
 
@@ -39,11 +38,11 @@ def render_chat(chat: Chat, model: ModelTraits, *, stream: bool) -> tuple[Json, 
     if body.get("stop_sequences"):
         out["stop"] = body["stop_sequences"]
     _put_tools(body, out, lost)
-    if effort := render_effort(body):
+    if effort := render_effort(body, model.capabilities, lost):
         out["reasoning_effort"] = effort
     if schema := render_json_schema(body):
         out["response_format"] = {"type": "json_schema", "json_schema": schema}
-    render_common(body, out)
+    render_common(body, out, model.capabilities, lost)
     extras = chat.extras.get(EXTRAS, {})
     if "reasoning_effort" in extras:
         out["reasoning_effort"] = extras["reasoning_effort"]

@@ -20,8 +20,9 @@ from gateway.dialects.openai_answer import parse_answer, render_answer
 from gateway.dialects.openai_body import render_chat
 from gateway.dialects.openai_errors import error_object, parse_error, render_error, render_error_head
 from gateway.dialects.openai_hiding import WITHOUT_USAGE, UsageHider, asks_for_usage
+from gateway.dialects.openai_parse_stream import StreamParser
+from gateway.dialects.openai_render_stream import StreamRenderer
 from gateway.dialects.openai_request import parse_chat
-from gateway.dialects.openai_stream import StreamParser, StreamRenderer
 from gateway.dialects.openai_usage import OpenAIStreamWatch, parse_body_usage
 from gateway.dialects.sse import render_comment, render_event
 

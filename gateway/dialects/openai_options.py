@@ -1,25 +1,22 @@
-"""What OpenAI's two chat formats say alike, if under other names: reasoning, structured output, users, tools, media.
+"""What OpenAI's two chat formats say alike, if under other names: reasoning, structured output, users, tools.
 
 Sources: OpenAI API reference (chat, responses) as in openai-python 3.52.0 and Anthropic Messages reference, 2026-11-20.
 """
 
-import base64
-import binascii
 import re
 from typing import Any
 
+from gateway.canonical.capabilities import Capabilities
 from gateway.canonical.errors import InvalidRequest
 from gateway.canonical.translation import Chat, Json
 from gateway.dialects.anthropic_schema import is_closed
-from gateway.dialects.crossing import fit_user_id, object_of, objects_of, parse_items, parse_object, parse_text, text_of
+from gateway.dialects.crossing import fit_user_id, object_of, parse_items, parse_object, parse_text, text_of
 
 ATTRIBUTION = "x-anthropic-billing-header:"  # Claude Code's first system block; only Anthropic's own API takes it out
 TOOL_ID = re.compile(r".{1,40}", re.DOTALL)  # the longest id that OpenAI's chat takes back
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 JSON_ONLY = "Answer with one JSON object and nothing else: no prose around it, no code fence."
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _SCHEMA_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[^;,]*)*(?P<base64>;base64)?,(?P<data>.*)", re.DOTALL)
 
 
 def parse_effort(effort: Any, body: Json, at: str, *, summarized: bool = True) -> None:
@@ -35,8 +32,18 @@ def parse_effort(effort: Any, body: Json, at: str, *, summarized: bool = True) -
     _output_config(body)["effort"] = "low" if effort == "minimal" else effort
 
 
-def render_effort(body: Json) -> str | None:
-    """Anthropic's thinking and effort in OpenAI's one word; None where a request says nothing of it."""
+def render_effort(body: Json, able: Capabilities | None, lost: list[str]) -> str | None:
+    """Anthropic's thinking and effort in OpenAI's one word; None where a request says nothing of it. Where the model's own
+    levels are known and have not the one asked for, it is the nearest below."""
+    effort = _effort(body)
+    if able is None or effort is None or effort in able.effort_levels or (effort == "none" and able.thinking_can_be_disabled):
+        return effort
+    lost.append("output_config.effort")
+    below = EFFORTS[: EFFORTS.index(effort)] if effort in EFFORTS else ()
+    return next((level for level in reversed(below) if level in able.effort_levels), None)
+
+
+def _effort(body: Json) -> str | None:
     thinking = object_of(body.get("thinking"))
     effort = object_of(body.get("output_config")).get("effort")
     if thinking.get("type") == "disabled":
@@ -108,7 +115,7 @@ def parse_tier(tier: Any, chat: Json, extras: Json) -> None:
         extras["service_tier"] = tier
 
 
-def render_common(body: Json, out: Json) -> None:
+def render_common(body: Json, out: Json, able: Capabilities | None, lost: list[str]) -> None:
     """User, service tier, parallel calls and sampling, which both formats name alike."""
     user = (body.get("metadata") or {}).get("user_id")
     if isinstance(user, str) and user:
@@ -116,8 +123,13 @@ def render_common(body: Json, out: Json) -> None:
     if tier := body.get("service_tier"):
         out["service_tier"] = "default" if tier == "standard_only" else tier
     for name in ("temperature", "top_p"):
-        if body.get(name) is not None:
+        if body.get(name) is not None and (able is None or able.sampling_params):
             out[name] = body[name]
+        elif body.get(name) is not None and body[name] != 1:
+            lost.append(name)
+    if out.get("tool_choice") not in (None, "auto", "none") and able and not able.forced_tool_choice:
+        out["tool_choice"] = "auto"
+        lost.append("tool_choice")
     if out.get("tools") and (body.get("tool_choice") or {}).get("disable_parallel_tool_use"):
         out["parallel_tool_calls"] = False
 
@@ -206,83 +218,6 @@ def note(dropped: list[str], name: str) -> None:
     """Named once, however often it occurs."""
     if name not in dropped:
         dropped.append(name)
-
-
-def split_data_url(url: str, at: str) -> tuple[str, str] | None:
-    """Media type and base64 data; None for a URL to be fetched."""
-    if not url.startswith("data:"):
-        return None
-    match = _DATA_URL.fullmatch(url)
-    if match is None or not match["base64"] or not match["type"]:
-        raise InvalidRequest(f"{at}: the data URL cannot be read; send data:image/png;base64,…")
-    return match["type"].lower(), match["data"]
-
-
-def parse_image(url: Any, at: str) -> Json:
-    """An image by data or https URL, as an image block."""
-    url = parse_text(url, at, "a data URL or an https URL")
-    data = split_data_url(url, at)
-    if data is None:
-        if not url.startswith(("https://", "http://")):
-            raise InvalidRequest(f"{at}: must be a data URL or an https URL")
-        return {"type": "image", "source": {"type": "url", "url": url}}
-    media_type = {"image/jpg": "image/jpeg"}.get(data[0], data[0])
-    if media_type not in IMAGE_TYPES:
-        raise InvalidRequest(f"{at}: {media_type} is not taken; send {', '.join(IMAGE_TYPES)}")
-    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data[1]}}
-
-
-def parse_file(file: Json, at: str) -> Json:
-    """A PDF or text by its data, as a document block. Files stored elsewhere are not reachable from here."""
-    if file.get("file_url"):
-        url = parse_text(file["file_url"], f"{at}.file_url", "an https URL")
-        return _document({"type": "url", "url": url}, file)
-    if not file.get("file_data"):
-        raise InvalidRequest(f"{at}: stored files are not known here; send the content as file_data, a data URL")
-    text = parse_text(file["file_data"], f"{at}.file_data", "data:application/pdf;base64,…")
-    media_type, data = split_data_url(text, f"{at}.file_data") or ("application/pdf", text)
-    if media_type == "application/pdf":
-        return _document({"type": "base64", "media_type": media_type, "data": data}, file)
-    if not media_type.startswith("text/") and media_type != "application/json":
-        raise InvalidRequest(f"{at}.file_data: {media_type} is not taken; send a PDF or text")
-    return _document({"type": "text", "media_type": "text/plain", "data": _decode_text(data, f"{at}.file_data")}, file)
-
-
-def _document(source: Json, file: Json) -> Json:
-    title = file.get("filename")
-    return {"type": "document", "source": source, **({"title": title} if isinstance(title, str) and title else {})}
-
-
-def _decode_text(data: str, at: str) -> str:
-    try:
-        return base64.b64decode(data, validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequest(f"{at}: cannot be read as base64 of UTF-8 text ({error})") from error
-
-
-def render_image_url(block: Json) -> str | None:
-    """None for an image that lies in Anthropic's file store."""
-    source = block["source"]
-    if source["type"] == "base64":
-        return f"data:{source.get('media_type')};base64,{source.get('data')}"
-    return source.get("url") if source["type"] == "url" else None
-
-
-def render_document(block: Json) -> tuple[str, str]:
-    """How a document can be said: ("file", data URL), ("url", URL), ("text", words), or ("", "") if it cannot."""
-    source = block["source"]
-    kind = source["type"]
-    if kind == "base64":
-        return "file", f"data:{source.get('media_type')};base64,{source.get('data')}"
-    if kind == "url":
-        return "url", str(source.get("url"))
-    if kind == "text":
-        return "text", "\n".join(filter(None, [text_of(block.get("title")), text_of(source.get("data"))]))
-    if kind == "content":
-        inner = source.get("content")
-        parts = [inner] if isinstance(inner, str) else [text_of(each.get("text")) for each in objects_of(inner)]
-        return "text", "\n".join(filter(None, [text_of(block.get("title")), *parts]))
-    return "", ""
 
 
 def drop_attribution(blocks: list[Json]) -> list[Json]:

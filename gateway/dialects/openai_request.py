@@ -20,6 +20,7 @@ from gateway.dialects.crossing import (
     text_of,
 )
 from gateway.dialects.openai_answer import thinking_of
+from gateway.dialects.openai_media import parse_file, parse_image
 from gateway.dialects.openai_options import (
     JSON_ONLY,
     narrow_tools,
@@ -27,9 +28,7 @@ from gateway.dialects.openai_options import (
     parse_choice,
     parse_custom,
     parse_effort,
-    parse_file,
     parse_function,
-    parse_image,
     parse_json_schema,
     parse_tier,
     parse_user,

@@ -30,8 +30,9 @@ from gateway.dialects.openai_chat import (
 from gateway.dialects.openai_usage import OpenAIStreamWatch
 from gateway.dialects.responses_answer import fail_response, new_response, parse_answer, render_answer
 from gateway.dialects.responses_body import render_chat
+from gateway.dialects.responses_parse_stream import StreamParser
+from gateway.dialects.responses_render_stream import StreamRenderer
 from gateway.dialects.responses_request import parse_chat
-from gateway.dialects.responses_stream import StreamParser, StreamRenderer
 from gateway.dialects.sse import render_event
 
 __all__ = [

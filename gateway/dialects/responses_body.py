@@ -9,14 +9,13 @@ from typing import Any
 from gateway.canonical.capabilities import ModelTraits
 from gateway.canonical.translation import Chat, Json
 from gateway.dialects.crossing import blocks_of, copy_known, fit_tool_id, foreign_extras, objects_of, render_arguments, text_of
+from gateway.dialects.openai_media import render_document, render_image_url
 from gateway.dialects.openai_options import (
     drop_attribution,
     note,
     render_common,
-    render_document,
     render_effort,
     render_function,
-    render_image_url,
     render_json_schema,
 )
 from gateway.dialects.responses_request import EXTRAS, OPENAI, SHARED, SHARED_NAMES
@@ -37,12 +36,12 @@ def render_chat(chat: Chat, model: ModelTraits, *, stream: bool) -> tuple[Json, 
     if body.get("max_tokens") is not None:
         out["max_output_tokens"] = body["max_tokens"]
     _put_tools(body, out, lost)
-    _put_reasoning(body, out)
+    _put_reasoning(body, out, render_effort(body, model.capabilities, lost))
     text = {"format": {"type": "json_schema", **schema}} if (schema := render_json_schema(body)) else {}
     text |= {"verbosity": shared["verbosity"]} if "verbosity" in shared else {}
     if text:
         out["text"] = text
-    render_common(body, out)
+    render_common(body, out, model.capabilities, lost)
     copy_known(shared, out, (*SHARED_NAMES, "service_tier"))
     lost += [name for name in shared if name not in (*SHARED_NAMES, "service_tier", "verbosity", "reasoning_effort")]
     if stream:
@@ -62,10 +61,8 @@ def _put_tools(body: Json, out: Json, lost: list[str]) -> None:
         out["tool_choice"] = named if choice["type"] == "tool" else CHOICES.get(choice["type"], "auto")
 
 
-def _put_reasoning(body: Json, out: Json) -> None:
-    reasoning: Json = {}
-    if effort := render_effort(body):
-        reasoning["effort"] = effort
+def _put_reasoning(body: Json, out: Json, effort: str | None) -> None:
+    reasoning: Json = {"effort": effort} if effort else {}
     if (body.get("thinking") or {}).get("display") == "summarized":
         reasoning["summary"] = "auto"
     if reasoning:

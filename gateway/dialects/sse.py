@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.canonical.errors import StreamBroken
 
 RECORD_BYTES_MAX = 32 * 1024 * 1024
+DONE = b"[DONE]"  # the last record's data, in OpenAI's chat format
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ from gateway.dialects.anthropic import (
 )
 
 __all__ = [
-    "NAME", "PATHS", "STREAM_TYPE", "WIRE", "frame_stream", "parse_error", "parse_request", "parse_token_count", "parse_usage", "render_error",
+    "NAME", "PATHS", "STREAM_TYPE", "WIRE", "frame_stream", "parse_error", "parse_request", "parse_token_count", "parse_usage",
+    "render_error",
     "render_error_head", "render_ping", "render_stream_error", "render_token_count", "watch_stream",
 ]  # fmt: skip
 

@@ -28,7 +28,7 @@ from gateway.canonical.errors import (
 from gateway.canonical.reply import Reply
 from gateway.canonical.steps import Steps, Work
 from gateway.canonical.store import Json, StoreUnavailable
-from gateway.dialects import DIALECTS
+from gateway.dialects import DIALECTS, may_be_spoken
 from gateway.doors.http import HttpRequest
 
 LABEL = re.compile(r"[\w.:@/-]{1,128}", re.ASCII)
@@ -163,7 +163,7 @@ def find_dialect(path: str) -> tuple[Dialect, Operation | None, re.Match[str] | 
     """The dialect spoken at a path; where none is, errors are told in Anthropic's."""
     if not is_admin(path):
         for dialect in DIALECTS.values():
-            for pattern, operation in dialect.PATHS:
+            for pattern, operation in dialect.PATHS if may_be_spoken(dialect, path) else ():
                 if match := pattern.search(path):
                     return dialect, operation, match
     return DIALECTS["anthropic"], None, None

@@ -6,12 +6,14 @@ gave the value.
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
-from gateway.credentials import aws as aws_signing
+from gateway.canonical.late import Late
 from gateway.credentials.access_token import TokenError
-from gateway.providers.bedrock import region_of
 from gateway.providers.provider import Outgoing
 
+aws_signing: Any = Late("gateway.credentials.aws")
+bedrock: Any = Late("gateway.providers.bedrock")
 _ONE_LINE = re.compile(r"[!-~]{1,4096}")
 
 
@@ -35,8 +37,9 @@ def google_api_key(value: str, location: str, url: str, outgoing: Outgoing, at: 
 
 def aws(value: str, location: str, url: str, outgoing: Outgoing, at: float) -> Mapping[str, str]:
     """Bedrock: a signature over this very request, or an API key as bearer."""
-    region = region_of(location)
-    return aws_signing.authorize(value, "POST", url, outgoing.headers, outgoing.body, region=region, at=at)
+    region = bedrock.region_of(location)
+    headers: Mapping[str, str] = aws_signing.authorize(value, "POST", url, outgoing.headers, outgoing.body, region=region, at=at)
+    return headers
 
 
 def _key(value: str) -> str:

@@ -18,6 +18,7 @@ from gateway.canonical.errors import GatewayError, InvalidRequest, UpstreamRefus
 from gateway.canonical.json_object import JsonObject
 from gateway.credentials.aws import REGION
 from gateway.dialects import bedrock as dialect
+from gateway.dialects import bedrock_chat
 from gateway.dialects.event_stream import CONTENT_TYPE
 from gateway.providers import vertex_bridge
 from gateway.providers.anthropic_betas import MEMBER, all_betas, body_betas, header_betas
@@ -39,13 +40,13 @@ PROFILES = {
     "ap-southeast-4": "au.", "ap-": "apac.",
 }  # fmt: skip
 VERSIONS = {
-    None: dialect.VERSION,
-    "2023-01-01": dialect.VERSION,
-    "2023-06-01": dialect.VERSION,
-    "vertex-2023-10-16": dialect.VERSION,
+    None: bedrock_chat.VERSION,
+    "2023-01-01": bedrock_chat.VERSION,
+    "2023-06-01": bedrock_chat.VERSION,
+    "vertex-2023-10-16": bedrock_chat.VERSION,
     "2026-10-21": "2026-10-21",
 }
-HEADER_BETAS = ("claude-code-", *dialect.TAKEN_BETAS)
+HEADER_BETAS = ("claude-code-", *bedrock_chat.TAKEN_BETAS)
 # What a Bedrock client may say beside the body. Not the service tier: its prices are others.
 PASSED_HEADERS = (
     "x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion", "x-amzn-bedrock-performanceconfig-latency",
@@ -105,7 +106,7 @@ def _edit_own(call: Call, lesson: Lesson) -> Outgoing:
     if in_body != said:
         put[MEMBER] = msgspec.json.encode(in_body)
     if "anthropic_version" not in document:
-        put["anthropic_version"] = msgspec.json.encode(dialect.VERSION)
+        put["anthropic_version"] = msgspec.json.encode(bedrock_chat.VERSION)
     in_header = tuple(b for b in header_betas(call) if b.startswith(HEADER_BETAS) and b not in lesson.betas)
     lost = [f"anthropic-beta:{beta}" for beta in all_betas(call) if beta not in (*in_body, *in_header)]
     tier = [TIER] if TIER in call.headers else []
@@ -117,11 +118,11 @@ def _edit_own(call: Call, lesson: Lesson) -> Outgoing:
 def _edit_messages(call: Call, lesson: Lesson) -> Outgoing:
     """A Messages body, Vertex AI's included: betas go along in the body, as far as Bedrock is known to take them."""
     document = call.request.document
-    needed = (dialect.TOOL_SEARCH_BETA,) if "tools" in document and b'"defer_loading"' in document.raw("tools") else ()
-    taken, lost = dialect.fit_betas((*all_betas(call), *needed))
+    needed = (bedrock_chat.TOOL_SEARCH_BETA,) if "tools" in document and b'"defer_loading"' in document.raw("tools") else ()
+    taken, lost = bedrock_chat.fit_betas((*all_betas(call), *needed))
     betas = tuple(beta for beta in taken if beta not in lesson.betas)
     lost += [f"anthropic-beta:{beta}" for beta in taken if beta not in betas]
-    fields = {*lesson.fields, *dialect.refused_fields(betas), "messages.output_config"}
+    fields = {*lesson.fields, *bedrock_chat.refused_fields(betas), "messages.output_config"}
     document, dropped = vertex_bridge.drop_fields(document, sorted(fields))
     put = {"anthropic_version": msgspec.json.encode(_version(call))} | ({MEMBER: msgspec.json.encode(betas)} if betas else {})
     drop = ("model", "stream", *(() if betas else (MEMBER,)))
@@ -159,7 +160,7 @@ def _headers(call: Call) -> dict[str, str]:
 
 def parse_error(call: Call, status: int, body: bytes, headers: Mapping[str, str], project_id: str) -> GatewayError:
     """Bedrock's envelope, without account numbers; a refused credential or model access is the operator's affair."""
-    error = dialect.parse_error(status, body, headers)
+    error: UpstreamRefused | None = dialect.parse_error(status, body, headers)
     if error is None:
         return parse_google_error(status, body, headers, None)
     if status in (401, 403):

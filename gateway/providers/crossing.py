@@ -67,7 +67,8 @@ def cross(call: Call, target: Target) -> Crossing | None:
     client, goal = TRANSLATIONS[spoken], TRANSLATIONS[target.wire]
     asked = _decode_request(call)
     chat = client.parse_chat(asked)
-    chat.betas = chat.betas or tuple(beta for beta in call.headers.get("anthropic-beta", "").split(",") if beta)
+    asked_betas = [beta.strip() for beta in call.headers.get("anthropic-beta", "").split(",") if beta.strip()]
+    chat.betas = tuple(dict.fromkeys((*chat.betas, *asked_betas)))
     body, lost = goal.render_chat(chat, traits_of(target), stream=call.request.stream)
     request = replace(call.request, document=JsonObject(msgspec.json.encode(body)), api_version=None)
     headers = {name: value for name, value in call.headers.items() if not name.startswith("anthropic-")}

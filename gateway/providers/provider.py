@@ -72,12 +72,20 @@ class Authorize(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`vendors` says in which wire format the models of a vendor are spoken to there, `speaks` how."""
+    """`vendors` says in which wire formats the models of a vendor are spoken to there, the usual one first (`*`: of any other
+    vendor), `speaks` how."""
 
     name: str
-    vendors: Mapping[str, str]
+    vendors: Mapping[str, tuple[str, ...]]
     speaks: Mapping[str, Wire]
     check_provider: Callable[[Provider], list[str]]  # faults of an operator's settings, one sentence each
     authorize: Authorize
     credentials: Literal["google", "secret"] = "google"  # access tokens from Google, or what lies behind a secret reference
     hosts: tuple[str, ...] = ()  # where the credential may travel, with all their subdomains; empty: wherever base_url says
+    counts_tokens: bool = True
+
+    def wire_for(self, vendor: str | None, spoken: str = "") -> str | None:
+        """The wire format for a vendor's models: the caller's own where it is one of them, so that bytes pass; None if
+        they are not to be had here."""
+        wires = self.vendors.get(vendor or "") or self.vendors.get("*", ())
+        return spoken if spoken in wires else next(iter(wires), None)

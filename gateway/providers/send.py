@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
+from urllib.parse import urljoin
 
 from gateway.canonical.call import AttemptRecord, Call, Operation, Target
 from gateway.canonical.errors import (
@@ -33,7 +34,8 @@ from gateway.providers.provider import Lesson, Outgoing, Provider, Wire
 
 GOOGLE = "google"
 ERROR_BYTES_MAX = 1024 * 1024
-PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry")
+PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "x-amzn-errortype")
+REQUEST_IDS = ("request-id", "x-request-id", "x-amzn-requestid")
 _PRINTABLE = re.compile(r"^[\x20-\x7e]{0,4000}$")
 
 
@@ -72,7 +74,7 @@ class Attempt:
 
     @property
     def upstream_request_id(self) -> str | None:
-        value = self.head.headers.get("request-id") or self.head.headers.get("x-request-id")
+        value = next((found for name in REQUEST_IDS if (found := self.head.headers.get(name))), None)
         return value if value and _PRINTABLE.match(value) else None
 
 
@@ -105,6 +107,8 @@ class Sender:
         kind = PROVIDERS[provider.kind]
         wire, credentials = kind.speaks[target.wire], self.credentials[kind.credentials]
         operation = call.request.operation
+        if operation == "count_tokens" and not kind.counts_tokens:
+            raise GatewayError("token counting is not offered there", status=501, kind="not_supported")
         crossing = cross(call, target)
         carried = crossing.call if crossing else call
         lesson = yield from self.lessons.known(target, operation)
@@ -165,7 +169,7 @@ class Sender:
         headers = {name: value for name, value in outgoing.headers.items() if _PRINTABLE.match(value)}
         outgoing = replace(outgoing, headers=headers)
         base_url = wire.base_url(provider, target.location)
-        url = base_url + outgoing.path
+        url = urljoin(base_url, outgoing.path)
         proof = PROVIDERS[provider.kind].authorize(token, target.location, url, outgoing, self.now())
         exchange = self.pool.request(
             "POST",

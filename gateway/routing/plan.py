@@ -8,6 +8,7 @@ from gateway.canonical.call import Call, Caller, Plan, Target
 from gateway.canonical.errors import NotFound
 from gateway.catalog.models import Model, all_models, find, serves, split_name, upstream_name, vendor_of
 from gateway.catalog.names import first_party_name, kind_of
+from gateway.dialects import DIALECTS
 from gateway.providers import PROVIDERS
 from gateway.providers.provider import Provider
 
@@ -32,7 +33,7 @@ def plan(call: Call, providers: Mapping[str, Provider], counting_locations: Iter
         told = f"provider: @{slug} is none of this project's; leave it out, or ask the operator which there are"
         raise NotFound(told, reason="provider_not_found_or_not_allowed")
     for provider in candidates:
-        target = target_at(provider, asked.name, provider.locations[0])
+        target = target_at(provider, asked.name, provider.locations[0], DIALECTS[call.dialect].WIRE)
         if target and may_use(call.caller, names_of(asked.name, target)):
             if call.request.operation == "count_tokens":
                 return Plan((target, *counting_targets(target, counting_locations)))
@@ -47,8 +48,8 @@ def providers_of(caller: Caller, providers: Mapping[str, Provider]) -> list[Prov
     return [providers[slug] for slug in (name.removeprefix("@") for name in caller.providers) if slug in providers]
 
 
-def target_at(provider: Provider, name: str, location: str) -> Target | None:
-    """The provider's target for a model, or None if it does not serve it."""
+def target_at(provider: Provider, name: str, location: str, spoken: str = "") -> Target | None:
+    """The provider's target for a model, or None if it does not serve it. `spoken` is the caller's wire format."""
     upstream = provider.models.get(name)
     if upstream is None:
         if not serves(provider.kind, name):
@@ -56,7 +57,7 @@ def target_at(provider: Provider, name: str, location: str) -> Target | None:
         upstream = upstream_name(name, provider.kind)
     known = find(upstream) or find(name, provider.kind)
     model = known.id if known else name
-    wire = PROVIDERS[provider.kind].vendors.get(vendor_of(upstream) or "")
+    wire = PROVIDERS[provider.kind].wire_for(vendor_of(upstream), spoken)
     if wire is None or not matches(provider.allowed_models, [model.lower(), upstream.lower()]):
         return None
     return Target(provider, model, upstream, location, wire)

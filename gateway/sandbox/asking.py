@@ -14,7 +14,8 @@ LIST_FILES = re.compile(r"\blist (?:all |me )?(?:the )?files\b", re.IGNORECASE)
 SEARCH = re.compile(
     r"\b(?:search|look up|google)\b(?: the web)?(?: for)?(?: the)?(?: query)?:?\s*(.{0,200})", re.IGNORECASE | re.DOTALL
 )
-REMINDERS = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+# What Claude Code says beside its user: reminders, and the message of role `system` that other formats know no role for.
+REMINDERS = re.compile(r"<system-reminder>.*?</system-reminder>|\A# Environment\n.*", re.DOTALL)
 RESULT_CHARACTERS_MAX = 2_000
 
 

@@ -97,30 +97,31 @@ class OpenAi:
 
     def _embeddings(self, request: Request, connection: Connection) -> None:
         body = _parse(request.body)
-        if failing.fails(fault := failing.take(self.faults, ""), connection, scripted):
-            return
-        own = EMBEDDINGS.get(body.get("model", ""))
-        if own is None:
-            raise _no_model(body)
-        texts = body.get("input")
-        texts = [texts] if isinstance(texts, str) else texts
-        if not isinstance(texts, list) or not 0 < len(texts) <= INPUTS_MAX or not all(isinstance(t, str) and t for t in texts):
-            raise refuse(400, "'$.input' is invalid. Please check the API reference.", param="input")
-        dimensions = body.get("dimensions") or own
-        if not 0 < dimensions <= own:
-            raise refuse(400, f"Invalid value for 'dimensions' = {dimensions}. Must be at most {own}.", param="dimensions")
-        vectors = [embed(text, dimensions) for text in texts]
-        data = [
-            {"object": "embedding", "index": i, "embedding": as_base64(v) if body.get("encoding_format") == "base64" else v}
-            for i, v in enumerate(vectors)
-        ]
-        tokens = sum(map(text_tokens, texts))
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        delivery.document(connection, headers(), {"object": "list", "data": data, "model": body["model"], "usage": usage}, fault)
+        fault = failing.take(self.faults, "")
+        if not failing.fails(fault, connection, scripted):
+            delivery.document(connection, headers(), _embed(body), fault)
 
     def _models(self, request: Request, connection: Connection) -> None:
         rows = [{"id": name, "object": "model", "created": 1_767_225_600, "owned_by": "sandbox"} for name in LISTED]
         delivery.document(connection, headers(), {"object": "list", "data": rows}, Fault())
+
+
+def _embed(body: dict[str, Any]) -> dict[str, Any]:
+    own = EMBEDDINGS.get(body.get("model", ""))
+    if own is None:
+        raise _no_model(body)
+    texts = [body["input"]] if isinstance(body.get("input"), str) else body.get("input")
+    if not isinstance(texts, list) or not 0 < len(texts) <= INPUTS_MAX or not all(isinstance(t, str) and t for t in texts):
+        raise refuse(400, "'$.input' is invalid. Please check the API reference.", param="input")
+    dimensions = body.get("dimensions") or own
+    if not 0 < dimensions <= own:
+        raise refuse(400, f"Invalid value for 'dimensions' = {dimensions}. Must be at most {own}.", param="dimensions")
+    form = as_base64 if body.get("encoding_format") == "base64" else list
+    vectors = [form(embed(text, dimensions)) for text in texts]
+    data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(vectors)]
+    tokens = sum(map(text_tokens, texts))
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": body["model"], "usage": usage}
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.sandbox.errors import Refusal
 from gateway.sandbox.openai_errors import refuse, unknown, unsupported
 from gateway.sandbox.openai_models import EFFORTS, OpenAiModel
 
@@ -70,16 +71,7 @@ def _messages(messages: Any) -> Json:
     turns: list[Json] = []
     open_calls: set[str] = set()
     for i, message in enumerate(messages):
-        role = message.get("role") if isinstance(message, dict) else None
-        if role not in ROLES:
-            raise refuse(400, f"Invalid value: '{role}'. Supported values are: {', '.join(ROLES)}.", param=f"messages[{i}].role")
-        if open_calls and role != "tool":
-            raise refuse(
-                400,
-                "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
-                f"The following tool_call_ids did not have response messages: {', '.join(sorted(open_calls))}",
-                param=f"messages[{i}].role",
-            )
+        role = _role(message, i, open_calls)
         if role in ("system", "developer"):
             system += _parts(message, f"messages[{i}]")
         elif role == "tool":
@@ -87,15 +79,38 @@ def _messages(messages: Any) -> Json:
         elif role == "user":
             turns.append({"role": "user", "content": _parts(message, f"messages[{i}]")})
         else:
-            calls = [_call(i, k, call) for k, call in enumerate(message.get("tool_calls") or [])]
-            said = _parts(message, f"messages[{i}]") if message.get("content") else []
-            if not calls and not said and not message.get("refusal"):
-                raise refuse(400, f"Invalid 'messages[{i}].content': expected a string.", param=f"messages[{i}].content")
-            open_calls = {call["id"] for call in calls}
-            turns.append({"role": "assistant", "content": [*said, *calls]})
+            turns.append({"role": "assistant", "content": _said(message, i)})
+            open_calls = {block["id"] for block in turns[-1]["content"] if block["type"] == "tool_use"}
     if open_calls:
-        raise refuse(400, f"tool_call_ids did not have response messages: {', '.join(sorted(open_calls))}", param="messages")
+        raise _unanswered(open_calls, "messages")
     return {"messages": turns, **({"system": system} if system else {})}
+
+
+def _role(message: Any, i: int, open_calls: set[str]) -> str:
+    role = message.get("role") if isinstance(message, dict) else None
+    if role not in ROLES:
+        raise refuse(400, f"Invalid value: '{role}'. Supported values are: {', '.join(ROLES)}.", param=f"messages[{i}].role")
+    if open_calls and role != "tool":
+        raise _unanswered(open_calls, f"messages[{i}].role")
+    return str(role)
+
+
+def _unanswered(open_calls: set[str], param: str) -> Refusal:
+    return refuse(
+        400,
+        "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
+        f"The following tool_call_ids did not have response messages: {', '.join(sorted(open_calls))}",
+        param=param,
+    )
+
+
+def _said(message: Mapping[str, Any], i: int) -> list[Json]:
+    """An assistant's words and calls."""
+    calls = [_call(i, k, call) for k, call in enumerate(message.get("tool_calls") or [])]
+    said = _parts(message, f"messages[{i}]") if message.get("content") else []
+    if not calls and not said and not message.get("refusal"):
+        raise refuse(400, f"Invalid 'messages[{i}].content': expected a string.", param=f"messages[{i}].content")
+    return [*said, *calls]
 
 
 def _parts(message: Mapping[str, Any], where: str) -> list[Json]:

@@ -30,6 +30,7 @@ RENEW_S = 100.0
 IDLE_S = 5.0
 CALM_S = 1.0  # between two transfers for which nobody waits
 SETTLED_S_MAX = 30.0
+SETTLED_S_AT_THE_END = 3.0  # so that others soon know that nothing will come back
 SETTLED_CALLS_MAX = 256  # bounds what reconciling has to read
 
 
@@ -232,7 +233,8 @@ class Account:
         if self.pending is not None:
             return self.pending
         wanted = sum(waiter.need for waiter in self.waiters if waiter.fate is Fate.WAITING)
-        spare = 0 if closing else self._spare(wanted, now)
+        is_idle = not wanted and now - self.pace.admitted_at > IDLE_S
+        spare = 0 if closing or is_idle else self._spare(wanted, now)
         due = self._may_close() if closing else self._is_due(spare, now)
         if not (wanted or due or self.stored > self.amount):
             return None
@@ -253,10 +255,20 @@ class Account:
         self.away_until = NEVER
         self.grant(now)
         if taken > self.limit:
-            self.short_until = now + CALM_S
-            for waiter in self.waiters:
-                if waiter.fate is Fate.WAITING:
-                    waiter.end(Fate.SHORT)
+            self._refuse_for_now(now)
+
+    def is_doubtful(self) -> bool:
+        """Somebody waits, and the last that was heard is that not even the least of them would fit: look before writing."""
+        needs = [waiter.need for waiter in self.waiters if waiter.fate is Fate.WAITING]
+        remaining = self.pace.remaining
+        return bool(needs) and self.pending is None and remaining is not None and remaining + max(0, self.unused) < min(needs)
+
+    def looked(self, taken: int, spent: int, now: float) -> None:
+        """The counters, read and not written."""
+        self.taken, self.spent = taken, spent
+        self.pace.look(taken, self.limit, now)
+        if self.is_doubtful():
+            self._refuse_for_now(now)
 
     def away(self, now: float) -> None:
         """The store did not answer; those who wait need not."""
@@ -287,6 +299,12 @@ class Account:
         self.written_at = now
         self.changed = False
         return {"settled": self.settled, "open_calls": self._open_calls(), "lapses_at": now + LIFE_S}
+
+    def _refuse_for_now(self, now: float) -> None:
+        self.short_until = now + CALM_S
+        for waiter in self.waiters:
+            if waiter.fate is Fate.WAITING:
+                waiter.end(Fate.SHORT)
 
     def _check_life(self, now: float) -> None:
         if self.allowance is not None and now >= self.lapses_at:
@@ -326,7 +344,8 @@ class Account:
             excess = self.unused > (0 if since_s > IDLE_S else 2 * self.pace.linger())
         else:
             excess = self.unused > max(2 * spare, self.pace.linger())
-        stale = self.settled_at is not None and now - self.settled_at > SETTLED_S_MAX
+        flush_s = SETTLED_S_AT_THE_END if self.pace.is_near_the_end() else SETTLED_S_MAX
+        stale = self.settled_at is not None and now - self.settled_at > flush_s
         done = now >= self.period.end and self.unused > 0
         return excess or self.unused < spare // 4 or stale or done or self.settled_calls >= SETTLED_CALLS_MAX
 

@@ -13,7 +13,7 @@ KEPT = 0.99  # of the weight of what was seen, with each call more
 CALLS_UNTIL_TRUSTED = 10
 DEVIATIONS = 0.5
 GOES_ON = 2.0
-"""How long a call lasts in the end that is open for one second: answer lengths have heavy tails. By simulation (docs/costs.md)."""
+"""How long a call lasts in the end that is open for one second: answer lengths have heavy tails. Chosen by simulation."""
 
 
 class Ageing:

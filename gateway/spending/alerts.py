@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gateway.canonical.errors import GatewayError
 from gateway.canonical.store import AlreadyExists, Conflict, Create, Document, Json, Missing, Store, StoreError, StoreUnavailable
-from gateway.spending.alert_channels import EXAMPLE, FAILURES, Alert, Channel
+from gateway.credentials.secrets import SecretError
+from gateway.spending.alert import EXAMPLE, Alert, Channel, PostFailed
 from gateway.spending.learning import Recent
 
 RETRY_S = (1.0, 3.0, 10.0, 30.0)
@@ -29,6 +31,7 @@ PAGE_DOCUMENTS = 200
 TIMEOUT_S = 5.0
 WHO = "gateway"
 SCHEMA_VERSION = 1
+FAILURES = (PostFailed, SecretError, GatewayError)
 log = logging.getLogger(__name__)
 
 

@@ -262,6 +262,8 @@ class Ledger:
         """Writes for an account while there is something to write. `busy` was set by the caller: one at a time."""
         try:
             for _ in range(PASSES_MAX):
+                if account.is_doubtful() and not self._look(account):
+                    return
                 with self._lock:
                     account.grant(self._now())
                     transfer = account.plan(self._now(), new_id=self._new_id, closing=closing)
@@ -300,6 +302,22 @@ class Ledger:
         if limit is not None and account.budget.alerts:
             self._watch(account.budget.id, account.path.rpartition("/")[2], account.budget.alerts, counters.spent, limit,
                         account.facts())  # fmt: skip
+        return True
+
+    def _look(self, account: Account) -> bool:
+        """Reads the counters. False if the store did not answer."""
+        try:
+            period = self._store.get(account.path)
+        except StoreError as error:
+            log.warning("budget %s cannot be read: %s", account.budget.id, error)
+            with self._lock:
+                account.away(self._now())
+            return False
+        if period is not None:
+            with self._lock:
+                account.looked(period.data["taken"], period.data["spent"], self._now())
+        if self._now() < account.short_until:
+            self._look_for_lapsed(account)
         return True
 
     def _list(self, account: Account) -> None:

@@ -12,6 +12,7 @@ PERIOD_SPANS = 10  # of a period, so that a minute's limit is not lent out at it
 REMAINING_SPANS = 16
 MEMORY_S = 20.0
 LINGER_SHARE = 256
+NEAR_CALLS = 500
 FIRST_LOOK_S = 1.0  # a burst within the first second says nothing of a rate
 
 
@@ -79,6 +80,10 @@ class Pace:
         span_s = min(SPAN_S_MAX, period_s / PERIOD_SPANS, self.remaining / everywhere / REMAINING_SPANS)
         spare = own * span_s
         return int(spare) if spare >= self._need else 0
+
+    def is_near_the_end(self) -> bool:
+        """Few calls are left in the budget: what one of them leaves over matters to the next, wherever that is."""
+        return self.remaining is not None and self.remaining < NEAR_CALLS * self._need
 
     def linger(self) -> int:
         """What may lie about for a moment when calls turned out cheap: the next one will want it."""

@@ -8,13 +8,10 @@ from collections.abc import Collection, Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.credentials.public_address import AddressRefused, Resolve, resolve_public
+from gateway.spending.alert import PostFailed
 
 TIMEOUT_S = 5.0
 WORDS_BYTES_MAX = 200
-
-
-class PostFailed(Exception):
-    """It was not accepted. Says what happened and what to do; names the host, never the path: webhook URLs are secrets."""
 
 
 def post(

@@ -17,6 +17,7 @@ from gateway.spending.media import IMAGE_TOKENS_MAX, image_tokens, pdf_pages
 TURNS = ("messages", "contents", "input")  # Anthropic and OpenAI, Gemini, OpenAI responses
 HELD_ELSEWHERE = ("thread", "previous_response_id", "cachedContent", "cached_content", "container")
 OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+CALLED_WITH = ("functionCall", "function_call", "tool_calls", "response")
 OUTPUT_TOKENS_MAX = 10_000_000  # more is asked by nobody who means it; keeps sums in 64 bits
 SERVER_TOOLS = ("web_search", "web_fetch", "code_execution", "mcp", "file_search", "code_interpreter")
 TOOLS_BESIDE = ("web_search_options", "mcp_servers")
@@ -129,7 +130,7 @@ class _Media:
         except UNREADABLE:
             self.open_ended = True
             return
-        for member in _objects(body):
+        for member in _objects([body[name] for name in TURNS if name in body]):
             self._look(member)
 
     def _look(self, member: dict[str, Any]) -> None:
@@ -172,16 +173,18 @@ class _Media:
             self.open_ended = True
 
 
-def _objects(body: Any) -> Iterator[dict[str, Any]]:
-    """Every object in a decoded value."""
-    waiting = [body]
+def _objects(turns: list[Any]) -> Iterator[dict[str, Any]]:
+    """Every object that a provider may read as media: what a tool was called with is text to it, whatever it looks like."""
+    waiting: list[Any] = [turns]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
             yield value
-            waiting.extend(member for member in value.values() if isinstance(member, dict | list))
+            is_call = str(value.get("type", "")).endswith("tool_use")
+            members = (member for name, member in value.items() if name not in CALLED_WITH and not (is_call and name == "input"))
         else:
-            waiting.extend(member for member in value if isinstance(member, dict | list))
+            members = iter(value)
+        waiting.extend(member for member in members if isinstance(member, dict | list))
 
 
 def _media_type(member: dict[str, Any]) -> str:

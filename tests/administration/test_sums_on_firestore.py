@@ -10,9 +10,8 @@ from test_reconcile import DAY_S, document, settle
 from gateway.administration.changes import Changes, Who, list_audit
 from gateway.administration.reconcile import reconcile_rollups
 from gateway.records.rollups import Rollups
-from gateway.spending.alert_channels import Alert
+from gateway.spending.alert import Alert, PostFailed
 from gateway.spending.alerts import Alerts
-from gateway.spending.posting import PostFailed
 from gateway.store import open_store
 
 

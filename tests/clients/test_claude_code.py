@@ -8,6 +8,8 @@ from claude_cli import MODES, Cli, pinned_version
 from house import Served
 from traffic import betas, cost_nanodollars, inference, oldest_first, refused, statuses
 
+from gateway.canonical.store import Put
+
 DIALECTS = {"messages": "anthropic", "vertex": "vertex", "vertex without /v1": "vertex"}
 VERTEX_BETAS = {
     "claude-code-20250219",
@@ -82,3 +84,16 @@ def test_a_refusal_that_forbids_retries_is_shown_at_once(claude: Cli, gateway: S
     assert said.code == 1
     assert "Request rejected (429) · the ferret fund is empty" in said.text
     assert statuses(gateway) == [429]
+
+
+@pytest.mark.parametrize("mode", ["messages", "vertex"])
+def test_an_exhausted_budget_is_shown_and_not_asked_again(claude: Cli, gateway: Served, mode: str) -> None:
+    """The gateway's own sentence with the project's words, after one request for a model; nothing goes upstream."""
+    budget = {"scope": {"type": "project", "id": "demo"}, "unit": "usd", "amount": "0", "period": "month", "mode": "balanced"}
+    key = gateway.add_key(project_fields={"budget_message": "ask #ai-spend"})
+    gateway.store.commit([Put("budgets/team", budget)])
+    said = claude.run("Hello", mode=mode, ANTHROPIC_AUTH_TOKEN=key)
+    assert said.code == 1
+    assert "spend limit reached" in said.text and "budget team" in said.text and "ask #ai-spend" in said.text
+    assert [(line["status"], line["error_type"]) for line in refused(gateway)] == [(429, "billing_error")]
+    assert (inference(gateway), gateway.records()) == ([], [])

@@ -27,6 +27,7 @@ from gateway.canonical.errors import (
     UpstreamRefused,
 )
 from gateway.dialects import bedrock
+from gateway.dialects.bedrock_chat import VERSION
 from gateway.dialects.bedrock_stream import METRICS, render_event, render_exception
 from gateway.dialects.event_stream import render_frame
 
@@ -316,7 +317,7 @@ def test_the_watch_estimates_a_cut_answer() -> None:
 def test_a_chat_crosses_with_its_betas() -> None:
     """Said in the body here, in a header elsewhere; the version is Bedrock's own."""
     turns = [{"role": "user", "content": "hi"}]
-    own = {"anthropic_version": bedrock.VERSION, "anthropic_beta": ["effort-2025-11-24"]}
+    own = {"anthropic_version": VERSION, "anthropic_beta": ["effort-2025-11-24"]}
     body = {**own, "max_tokens": 5, "messages": turns, "x": 1}
     chat = bedrock.parse_chat(body)
     assert (chat.body, chat.betas) == ({"max_tokens": 5, "messages": turns, "x": 1}, ("effort-2025-11-24",))
@@ -327,10 +328,13 @@ def test_what_bedrock_does_not_take_is_named() -> None:
     """Left out, never in silence: fields, betas, and what only another format can say."""
     chat = bedrock.parse_chat({"max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]})
     chat.body |= {"service_tier": "auto", "tags": {}, "context_management": {}}
+    chat.body["messages"][0]["output_config"] = {"effort": "low"}
     chat.extras["openai"] = {"seed": 7}
     chat.betas = ("files-api-2025-04-14",)
     body, dropped = bedrock.render_chat(chat, TRAITS, stream=False)
-    assert dropped == ["seed", "anthropic-beta:files-api-2025-04-14", "service_tier", "tags", "context_management"]
+    fields = ["service_tier", "tags", "context_management", "messages.output_config"]
+    assert dropped == ["seed", "anthropic-beta:files-api-2025-04-14", *fields]
+    assert body["messages"] == [{"role": "user", "content": "hi"}]
     assert body.keys() == {"anthropic_version", "max_tokens", "messages"}
 
 

@@ -297,3 +297,35 @@ def test_what_the_sdks_send_is_understood() -> None:
         "reasoning": {"effort": "low", "summary": "auto"},
     }  # fmt: skip
     assert CHAT.parse_chat(chat).body == RESPONSES.parse_chat(response).body
+
+
+def test_thinking_comes_back_sealed_through_clients_that_cannot_read_it() -> None:
+    """A Responses client returns its items, a chat client what it keeps beside the words: signatures survive both."""
+    said = message(THOUGHT, {"type": "redacted_thinking", "data": "eA=="}, TEXT, CALL, stop="tool_use")
+    items = RESPONSES.render_answer(said, asked_model="m", request={})["output"]
+    result = {"type": "function_call_output", "call_id": "toolu_1", "output": "ok"}
+    again = RESPONSES.parse_chat({"input": [{"role": "user", "content": "Hello"}, *items, result]})
+    assert again.body["messages"][1]["content"] == said["content"]
+    kept = CHAT.render_answer(said, asked_model="m", request={})["choices"][0]["message"]
+    answered = {"role": "tool", "tool_call_id": "toolu_1", "content": "ok"}
+    again = CHAT.parse_chat({"messages": [{"role": "user", "content": "Hello"}, kept, answered]})
+    assert again.body["messages"][1]["content"] == said["content"]
+
+
+def test_codexs_tools_get_their_own_names_back() -> None:
+    """Free text for custom tools; functions in namespaces by namespace and name; plain and streamed alike."""
+    inner = {"type": "function", "name": "log", "parameters": {"type": "object", "properties": {}}}
+    request: dict[str, Any] = {
+        "input": [{"type": "message", "role": "user", "content": "Hello"}],
+        "tools": [{"type": "custom", "name": "apply_patch"}, {"type": "namespace", "name": "mcp__git", "tools": [inner]}],
+    }
+    names = [tool["name"] for tool in RESPONSES.parse_chat(request).body["tools"]]
+    assert names == ["apply_patch", "mcp__git__log"]
+    said = message(PATCH, {"type": "tool_use", "id": "toolu_4", "name": "mcp__git__log", "input": {"n": 1}}, stop="tool_use")
+    plain = RESPONSES.render_answer(said, asked_model="m", request=request)["output"]
+    streamed = [e["item"] for e in records(RESPONSES, said, request) if e["type"] == "response.output_item.done"]
+    assert plain[0]["type"] == "custom_tool_call" and plain[0]["input"] == "*** Begin\n+a"
+    assert (plain[1]["namespace"], plain[1]["name"], plain[1]["call_id"]) == ("mcp__git", "log", "toolu_4")
+    assert plain == streamed
+    again = RESPONSES.parse_chat({**request, "input": [*request["input"], *plain]})
+    assert [block["name"] for block in again.body["messages"][1]["content"]] == names

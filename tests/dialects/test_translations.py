@@ -1,5 +1,6 @@
 """Every row of TRANSLATIONS keeps what it promises: what goes into a wire format comes out of it again."""
 
+import contextlib
 import copy
 import itertools
 import json
@@ -164,3 +165,24 @@ def test_an_answer_with_one_wrong_part_is_read_or_refused(wire: str, message: di
         TRANSLATIONS[wire].parse_answer(spoil(data, json.loads(json.dumps(rendered))))
     except GatewayError as refused:
         assert refused.status >= 500
+
+
+@every_wire
+@given(message=messages(), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_stream_with_one_wrong_part_is_read_or_broken(wire: str, message: dict[str, Any], data: st.DataObject) -> None:
+    """Never a fault of ours; what is read is a well-formed stream up to where it broke."""
+    records = b"".join(render(wire, events_of(message, 9))).split(b"\n\n")
+    places = [place for place, record in enumerate(records) if b"data: {" in record]
+    if not places:
+        return  # binary frames
+    place = data.draw(st.sampled_from(places))
+    head, _, payload = records[place].partition(b"data: ")
+    records[place] = head + b"data: " + json.dumps(spoil(data, json.loads(payload))).encode()
+    try:
+        events = read(TRANSLATIONS[wire].parse_stream(), b"\n\n".join(records), [])
+    except (StreamBroken, UpstreamFailed):
+        return
+    if wire != "anthropic":  # whose events are handed on as they are
+        with contextlib.suppress(json.JSONDecodeError):  # arguments are the model's own words
+            collect(events)

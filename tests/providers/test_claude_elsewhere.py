@@ -1,7 +1,8 @@
 """Claude at Bedrock, at Anthropic itself and on Google Cloud: what goes out, where, and as whom.
 
-Golden files: `tests/golden/elsewhere/KIND/DIALECT--NAME.json` is what the request `tests/golden/DIALECT/NAME.json` becomes.
-After a change on purpose: `pytest tests/providers --update-golden`, then read the diff.
+Golden files: `tests/golden/elsewhere/KIND/DIALECT--NAME.json` is what the request `tests/golden/DIALECT/NAME.json` becomes;
+requests of Bedrock clients stand in `elsewhere/inbound`. After a change on purpose: `pytest tests/providers
+--update-golden`, then read the diff.
 """
 
 import base64
@@ -38,6 +39,8 @@ CASES = (
     ("anthropic", "an-unknown-version-is-refused-with-a-sentence"),
     ("vertex", "claude-code-vertex-mode-passes-byte-for-byte"),
     ("vertex", "every-beta-and-field-is-the-clients-own"),
+    ("bedrock", "claude-code-bedrock-mode"),
+    ("bedrock", "token-counting-stands-inside"),
 )
 OWN = (
     b'{"anthropic_version":"bedrock-2023-05-31","anthropic_beta":["interleaved-thinking-2025-05-14"], "max_tokens":50,'
@@ -69,8 +72,9 @@ def call_of(
 
 
 def read_golden(dialect: str, name: str) -> Call:
-    file = JsonObject((GOLDEN / dialect / f"{name}.json").read_bytes())
-    spoken = DIALECTS[dialect]
+    inbound = GOLDEN / "elsewhere" / "inbound" / f"{dialect}--{name}.json"
+    file = JsonObject((inbound if inbound.exists() else GOLDEN / dialect / f"{name}.json").read_bytes())
+    spoken: Any = bedrock_dialect if dialect == bedrock_dialect.NAME else DIALECTS[dialect]
     pattern, operation = next((p, o) for p, o in spoken.PATHS if p.search(file.value("path")))
     match = pattern.search(file.value("path"))
     assert match is not None

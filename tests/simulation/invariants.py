@@ -1,6 +1,6 @@
 """What must be true after every event, and what is measured at the end."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from gateway.canonical.store import Json
@@ -100,6 +100,39 @@ def measure(world: World, limit: int | None = None) -> Measures:
         hottest_per_s=hottest / world.setup.run_s,
         longest_wait_s=world.max_waits_s,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What happened between two moments of a world. Operations leave usage documents out, which are written anyway."""
+
+    billed: Counter[str]
+    calls: int
+    writes_per_s: dict[str, float]  # by path
+    longest_wait_s: float
+
+    @property
+    def operations_per_call(self) -> float:
+        return sum(self.billed.values()) / max(1, self.calls)
+
+
+def measure_span(world: World, since_s: float, until_s: float) -> Span:
+    """Lives through the world, and measures it from `since_s` to `until_s` after its start."""
+    counts: dict[float, tuple[Counter[str], Counter[str], int]] = {}
+
+    def look(world: World) -> None:
+        for moment in (since_s, until_s):
+            if moment not in counts and world.time >= START + moment:
+                counts[moment] = Counter(world.store.billed), Counter(world.store.written), len(world.admitted)
+                world.max_waits_s = 0.0 if moment == since_s else world.max_waits_s
+
+    world.run(look)
+    (billed, written, calls), (billed_then, written_then, calls_then) = counts[since_s], counts[until_s]
+    documents = sum(count for path, count in (written_then - written).items() if "/usage/" in path)
+    rates = {path: count / (until_s - since_s) for path, count in (written_then - written).items()}
+    spent = billed_then - billed
+    spent["writes"] -= documents
+    return Span(spent, calls_then - calls, rates, world.max_waits_s)
 
 
 def _exhausted_at(world: World, limit: int) -> float:

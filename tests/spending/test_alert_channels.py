@@ -18,8 +18,9 @@ from hooks import mail_server, self_signed, serving
 from gateway.credentials.access_token import TokenError
 from gateway.credentials.secrets import Secrets
 from gateway.settings import SettingsFault, read
-from gateway.spending.alert_channels import Alert, ChatRoom, Mail, Topic, Webhook, channels_from
-from gateway.spending.posting import PostFailed, post
+from gateway.spending.alert import Alert, PostFailed
+from gateway.spending.alert_channels import ChatRoom, Mail, Topic, Webhook, channels_from
+from gateway.spending.posting import post
 
 ALERT = Alert("2026-11-0.8", "bud_1", "2026-11", None, 0.8, 402_130_000_000, 500_000_000_000, "usd", "2026-11-20T12:00:00Z")
 NOW = 1_795_000_000.5

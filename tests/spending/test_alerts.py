@@ -12,9 +12,8 @@ import pytest
 
 from gateway.administration.changes import list_audit
 from gateway.canonical.store import Json, Store, StoreUnavailable, Write
-from gateway.spending.alert_channels import Alert
+from gateway.spending.alert import Alert, PostFailed
 from gateway.spending.alerts import ATTEMPTS_MAX, SENDING_S, Alerts, Delivery
-from gateway.spending.posting import PostFailed
 from gateway.store import open_store
 
 START = 1_795_000_000.0

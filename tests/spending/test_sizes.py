@@ -168,6 +168,21 @@ def test_text_is_every_byte_of_it() -> None:
     assert of_parts(document).text_bytes > 5000
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "tool_use", "id": "t", "name": "save", "input": {"media_type": "image/png", "data": "A" * 5_000}},
+        {"functionCall": {"name": "save", "args": {"mimeType": "image/png", "data": "A" * 5_000}}},
+        {"functionResponse": {"name": "load", "response": {"mimeType": "image/png", "data": "A" * 5_000}}},
+    ],
+)
+def test_what_a_tool_was_called_with_is_text(part: Any) -> None:
+    """The model reads it so, and it is billed so, whatever it looks like; beside an image, too."""
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": IMAGE}}
+    assert of_parts(part).images == 0 and of_parts(part).text_bytes > 5_000
+    assert of_parts(part, image).images == 1 and of_parts(part, image).text_bytes > 5_000
+
+
 def test_a_prompt_held_by_the_provider_is_open_ended() -> None:
     """Only its newest part is in the request."""
     assert size(thread={"type": "continue"}, messages=[]).open_ended
