@@ -4,6 +4,7 @@ import getpass
 import os
 import time
 
+from gateway.administration.web import Web
 from gateway.app import build_house, providers_from_environment
 from gateway.doors.cli import Desk, DeskOpener, cli
 from gateway.probing import Prober
@@ -25,6 +26,8 @@ def open_desk() -> Desk:
         now=time.time,
         who=f"{getpass.getuser()}@cli",
         test_alert=house.alerts.test,
+        ask=Web(),
+        read_secret=house.secrets.read,
     )
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from gateway.answering import Answering
 from gateway.callers.identify import Callers
-from gateway.canonical.call import Call, Caller, Plan
-from gateway.canonical.steps import Steps
+from gateway.canonical.call import Call, Caller
 from gateway.canonical.store import Json, Store, StoreError
+from gateway.canonical.usage import Tokens, Usage
 from gateway.catalog.models import render_model
 from gateway.credentials.api_keys import ApiKeys
+from gateway.credentials.credential import ADC
 from gateway.credentials.google_tokens import TokenBroker
 from gateway.credentials.secrets import Secrets
 from gateway.doors.inference import InferenceDoor
@@ -29,19 +30,27 @@ from gateway.records.document import render_log_line
 from gateway.records.log import LineLog
 from gateway.records.rollups import Rollups
 from gateway.records.writer import RecordWriter
-from gateway.routing.attempts import Attempts
-from gateway.routing.plan import models_for, plan
+from gateway.routing.attempts import Attempts, hearing
+from gateway.routing.balance import Balancer
+from gateway.routing.health import Health
+from gateway.routing.plan import models_for
+from gateway.routing.planner import Planner
+from gateway.routing.shelf import Shelf
 from gateway.settings import Settings, SettingsFault
 from gateway.spending.alerts import Alerts
 from gateway.spending.estimates import LearnedEstimates
-from gateway.spending.ledger import Ledger
+from gateway.spending.ledger import Ledger, Watch
 from gateway.spending.prices import PriceBook
 from gateway.store import open_store
+from gateway.telemetry.hook import GoogleAccess, Readings, Telemetry, open_telemetry
+from gateway.telemetry.trace_context import trace_fields
 
 ALERT_CHANNELS = "gateway.spending.alert_channels"
 ALERTING = ("alert_webhook", "alert_chat_webhook", "alert_topic", "alert_email_to")
 GIVE_BACK_S = 2.0
 ALERTS_S = 1.0
+TELEMETRY_S = 1.0
+TYPICAL = Usage(Tokens(input=1_000, output=1_000, cache_read=9_000))  # of a call, to compare prices by
 ADMIN = "gateway.doors.admin"  # loaded with the first admin request
 log = logging.getLogger(__name__)
 
@@ -55,6 +64,7 @@ class House:
     secrets: Secrets
     tokens: TokenBroker
     directory: Directory
+    planner: Planner
     callers: Callers
     prices: PriceBook
     records: RecordWriter
@@ -64,9 +74,12 @@ class House:
     door: InferenceDoor
     admin: LateDoor
     pool: Pool
+    telemetry: Telemetry | None = None
 
     def warm(self) -> None:
         """Does ahead what the first call would wait for: store connection, budgets, access tokens."""
+        if self.telemetry is not None:
+            self.telemetry.start()
         try:
             self.ledger.directory.warm()
             for provider in self.directory.all().values():
@@ -79,6 +92,8 @@ class House:
         self.answering.drain(self.settings.drain_s)
         self.ledger.close(GIVE_BACK_S)
         self.alerts.close(ALERTS_S)
+        if self.telemetry is not None:
+            self.telemetry.close(TELEMETRY_S)
         self.pool.close()
         self.store.close()
 
@@ -107,8 +122,22 @@ def build_house(
         store, buffer_max=settings.write_buffer, beside=lambda last: rollups.take_writes(now(), last=last)
     )
     alerts = Alerts(store, _alert_channels(settings, secrets, tokens), now)
+    telemetry = open_telemetry(
+        settings.telemetry,
+        Readings(
+            open_calls=lambda: answering.open_calls,
+            records_waiting=lambda: records.waiting,
+            records_lost=lambda: records.lost,
+            tokens_minted=lambda: tokens.health().minted,
+        ),
+        GoogleAccess(lambda: tokens.token(ADC).value, lambda: settings.google_project or tokens.project_id(ADC)),
+    )
     ledger = Ledger(
-        store, LearnedEstimates(prices), now=now, watch=alerts.watch, retention_days=settings.usage_retention_days
+        store,
+        LearnedEstimates(prices),
+        now=now,
+        watch=_watchers(alerts.watch, telemetry),
+        retention_days=settings.usage_retention_days,
     )
     timeouts = Timeouts(settings.connect_timeout_s, settings.first_byte_timeout_s, settings.idle_timeout_s)
     sender = Sender(
@@ -122,14 +151,20 @@ def build_house(
         now=now,
     )
     counting_locations = tuple(name for name in settings.count_tokens_locations.split(",") if name)
+    shelf, health = Shelf(store, settings.key_outage_s), Health(store, now)
+    balancer = Balancer(
+        health, lambda target: prices.cost(target.model, target.provider.kind, target.location, TYPICAL).nanodollars
+    )
+    planner = Planner(directory.recall, shelf, health, balancer, counting_locations, lines.write)
     answering = Answering(
-        plan=_planner(directory, counting_locations),
+        plan=planner.plan,
         reserve=ledger.reserve,
-        attempts=Attempts(sender.send),
+        attempts=Attempts(sender.send, hearing(sender), health, wait_s=sender.wait_s),
         sender=sender,
         prices=prices,
         records=records,
         count=rollups.add,
+        observe=telemetry.observe if telemetry else None,
         log_line=_call_logger(lines, settings),
         retention_days=settings.usage_retention_days,
         open_max=settings.max_open_calls,
@@ -139,7 +174,7 @@ def build_house(
         answer=answering.answer,
         list_models=_model_lister(directory),
         check_ready=_readiness(store, records),
-        log_refusal=lines.write,
+        log_refusal=_refusal_logger(lines, telemetry),
         max_request_bytes=settings.max_request_bytes,
         allow_query_key=settings.allow_query_key,
         marks=marks,
@@ -148,11 +183,12 @@ def build_house(
     admin = LateDoor(lambda: _open_admin(settings, secrets, lines, marks, {
         "store": store, "tokens": tokens, "prices": prices, "from_environment": providers_from_environment(settings),
         "private_allowed": settings.allow_private_upstreams.split(","), "probe": Prober(sender).probe, "now": now,
-        "heard": _listener(callers, directory, ledger), "test_alert": alerts.test, "sweep": _sweeper(ledger, alerts),
+        "heard": _listener(callers, directory, ledger, shelf), "test_alert": alerts.test, "sweep": _sweeper(ledger, alerts),
     }))  # fmt: skip
     return House(
-        settings, store, secrets, tokens, directory, callers, prices, records, ledger, alerts, answering, door, admin, pool
-    )
+        settings, store, secrets, tokens, directory, planner, callers, prices, records, ledger, alerts, answering, door, admin,
+        pool, telemetry,
+    )  # fmt: skip
 
 
 def _open_admin(settings: Settings, secrets: Secrets, lines: LineLog, marks: dict[str, str], rooms: Json) -> Any:
@@ -161,7 +197,7 @@ def _open_admin(settings: Settings, secrets: Secrets, lines: LineLog, marks: dic
     return admin.open_door(settings, admin.Office(**rooms), secrets, lines.write, marks)
 
 
-def _listener(callers: Callers, directory: Directory, ledger: Ledger) -> Callable[[str], None]:
+def _listener(callers: Callers, directory: Directory, ledger: Ledger, shelf: Shelf) -> Callable[[str], None]:
     """What this process remembers of a document ends with its change; others notice within a minute."""
 
     def hear(path: str) -> None:
@@ -172,6 +208,8 @@ def _listener(callers: Callers, directory: Directory, ledger: Ledger) -> Callabl
             directory.forget()
         elif collection == "budgets":
             ledger.directory.forget()
+        elif collection == "configs":
+            shelf.forget(name.partition("/")[0])
 
     return hear
 
@@ -210,13 +248,6 @@ def providers_from_environment(settings: Settings) -> list[Provider]:
     return [provider]
 
 
-def _planner(directory: Directory, counting_locations: tuple[str, ...]) -> Callable[[Call], Steps[Plan]]:
-    def plan_call(call: Call) -> Steps[Plan]:
-        return plan(call, (yield from directory.recall()), counting_locations)
-
-    return plan_call
-
-
 def _call_logger(lines: LineLog, settings: Settings) -> Callable[[Call, Json], None]:
     def write(call: Call, document: Json) -> None:
         http = {
@@ -225,16 +256,33 @@ def _call_logger(lines: LineLog, settings: Settings) -> Callable[[Call, Json], N
             "userAgent": call.headers.get("user-agent", "")[:200],
             "latency": f"{document['latency_ms'] / 1000:.3f}s",
         }
-        lines.write(render_log_line(document, http, _google_trace(call, settings)))
+        trace = trace_fields(call.headers, call.id, settings.google_project, traced=settings.telemetry != "off")
+        lines.write(render_log_line(document, http, trace))
 
     return write
 
 
-def _google_trace(call: Call, settings: Settings) -> str | None:
-    trace = call.headers.get("x-cloud-trace-context", "").partition("/")[0]
-    if not (settings.google_project and len(trace) == 32 and trace.isalnum()):
-        return None
-    return f"projects/{settings.google_project}/traces/{trace}"
+def _refusal_logger(lines: LineLog, telemetry: Telemetry | None) -> Callable[[Json], None]:
+    if telemetry is None:
+        return lines.write
+
+    def write(line: Json) -> None:
+        lines.write(line)
+        telemetry.refused(line)
+
+    return write
+
+
+def _watchers(alert: Watch, telemetry: Telemetry | None) -> Watch:
+    """Who looks on when a budget's counters are written."""
+    if telemetry is None:
+        return alert
+
+    def watch(budget: str, period: str, thresholds: tuple[float, ...], used: int, limit: int, facts: Json) -> None:
+        alert(budget, period, thresholds, used, limit, facts)
+        telemetry.watch(budget, period, thresholds, used, limit, facts)
+
+    return watch
 
 
 def _model_lister(directory: Directory) -> Callable[[Caller], list[Json]]:

@@ -48,6 +48,12 @@ def _flag(value: str) -> bool:
     return words[value.lower()]
 
 
+def _destination(value: str) -> str:
+    if value.lower() not in ("off", "otlp", "google"):
+        raise ValueError("off, otlp or google")
+    return value.lower()
+
+
 def _factor(value: str) -> float:
     number = _number(value)
     if not 0 <= number < 100:
@@ -130,6 +136,8 @@ SETTINGS = (
     Setting("GATEWAY_ALERT_SMTP_USER", None, "User at the mail server, if it wants one"),
     Setting("GATEWAY_ALERT_SMTP_PASSWORD", None, "Secret reference of that user's password"),
     Setting("GATEWAY_PUBSUB_URL", None, "Another Pub/Sub endpoint, for private networks, the emulator and tests"),
+    Setting("GATEWAY_TELEMETRY", "off", "Where traces and metrics go: `otlp` to what OTEL_EXPORTER_OTLP_ENDPOINT names, "
+            "`google` to Cloud Trace and Cloud Monitoring, `off` nowhere; see docs/telemetry.md", _destination),
     Setting("GATEWAY_SANDBOX", "false", "Start the simulated Google on loopback when no provider is configured", _flag),
     Setting("VERTEX_SERVICE_ACCOUNT_JSON", None, "Service-account key for provider `vertex`: inline JSON, a path, or a "
             "secret reference", aliases=("LLM_VERTEX_ANTHROPIC_SERVICE_ACCOUNT_JSON",)),
@@ -143,6 +151,8 @@ URLS = ("VERTEX_BASE_URL", "GATEWAY_GOOGLE_TOKEN_URI", "GATEWAY_PUBLIC_URL", "GA
 WEBHOOKS = ("GATEWAY_ALERT_WEBHOOK", "GATEWAY_ALERT_CHAT_WEBHOOK")
 ALERT_SECRETS = ("GATEWAY_ALERT_WEBHOOK_SECRET", "GATEWAY_ALERT_SMTP_PASSWORD")
 MAIL = ("GATEWAY_ALERT_EMAIL_TO", "GATEWAY_ALERT_EMAIL_FROM", "GATEWAY_ALERT_SMTP")
+OTLP_ENDPOINTS = tuple(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT" for signal in ("", "TRACES_", "METRICS_"))
+OTLP_PROTOCOL = "http/protobuf"
 TOPIC = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
 
 
@@ -185,6 +195,7 @@ class Settings:
     alert_smtp_user: str | None
     alert_smtp_password: str | None = field(repr=False)
     pubsub_url: str | None
+    telemetry: str
     sandbox: bool
     vertex_service_account_json: str | None = field(repr=False)
     vertex_project_id: str | None
@@ -246,6 +257,7 @@ def _rules(values: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
         faults.append("GATEWAY_LOG_PAYLOADS is not offered by this version, which stores prompts and answers nowhere; unset it")
     faults += _admin_key_faults(values["admin_key"])
     faults += _alert_faults(values)
+    faults += _telemetry_faults(values["telemetry"], environment)
     for name in URLS:
         url = values[ROW[name].field]
         if url and not _is_url(url):
@@ -254,6 +266,19 @@ def _rules(values: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
     if base_url and base_url.partition("://")[2].rstrip("/").count("/"):
         faults.append(f"VERTEX_BASE_URL={base_url!r} should be scheme://host[:port] without a path")
     return faults
+
+
+def _telemetry_faults(destination: str | None, environment: Mapping[str, str]) -> list[str]:
+    """The variables of OpenTelemetry's own that would send it elsewhere than meant."""
+    endpoints = [name for name in OTLP_ENDPOINTS if environment.get(name)]
+    if destination == "google" and endpoints:
+        return [f"GATEWAY_TELEMETRY=google sends Google's token with everything; unset {', '.join(endpoints)}, or use otlp"]
+    if destination == "otlp" and not endpoints:
+        return [f"GATEWAY_TELEMETRY=otlp needs an endpoint; set {OTLP_ENDPOINTS[0]}, such as http://localhost:4318"]
+    protocol = environment.get("OTEL_EXPORTER_OTLP_PROTOCOL") or OTLP_PROTOCOL
+    if destination == "otlp" and protocol != OTLP_PROTOCOL:
+        return [f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r} should be {OTLP_PROTOCOL}, with that protocol's endpoint"]
+    return []
 
 
 def _alert_faults(values: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ HOUSE = Path(__file__).parent.parent / "gateway"
 FLOORS = [
     {"canonical"},
     {"dialects", "catalog", "store", "credentials", "sandbox", "settings"},
-    {"providers", "callers", "spending", "records"},
+    {"providers", "callers", "spending", "records", "telemetry"},
     {"routing"},
     {"answering", "administration"},
     {"doors"},

@@ -121,11 +121,8 @@ def metadata(value: Any) -> dict[str, str]:
     return {name: text(128)(member) for name, member in value.items()}
 
 
-def no_config(value: Any) -> None:
-    """Routing configs are not part of this version; a name that nothing follows would mislead."""
-    if value is not None:
-        raise ValueError("this version has no routing configs; leave it out")
-
+config = optional(identifier)
+"""The id of a routing config."""
 
 globs = optional(each(word(128)))
 """Patterns of model names: `claude-*`. `None` allows every model, an empty list none."""

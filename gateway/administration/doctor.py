@@ -1,19 +1,47 @@
 """The doctor: what of a deployment works, what does not, and what mends it."""
 
-from collections.abc import Sequence
+import email.utils
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from gateway.administration.provider_tests import Finding, Tokens, check_credential
+from gateway.administration.firestore_needs import Database, check_firestore
+from gateway.administration.provider_tests import (
+    Finding,
+    Probe,
+    Tokens,
+    check_credential,
+    check_provider_works,
+    models_to_try,
+)
 from gateway.administration.times import Clock, render_moment
+from gateway.administration.web import Ask
 from gateway.canonical.store import Store, StoreError
 from gateway.catalog.models import all_models, price_version
+from gateway.credentials.access_token import TokenError
+from gateway.credentials.credential import ADC
+from gateway.credentials.secrets import SecretError
 from gateway.providers.provider import Provider
-from gateway.settings import Settings
+from gateway.settings import Settings, is_secret_reference
 
 PING_TIMEOUT_S = 5.0
 PRICES_OLD_DAYS = 120
 SKEW_S = 30.0
+SKEW_S_MAX = 240.0  # Google takes assertions that are some minutes off, not more
 COUNTED_MAX = 1_000
+SECRET_SETTINGS = ("admin_key", "alert_webhook", "alert_webhook_secret", "alert_chat_webhook", "alert_smtp_password")
+TOLD_BY_GOOGLE = (
+    (
+        "ACCESS_TOKEN_TYPE_UNSUPPORTED",
+        "what was sent is no access token: check that the service-account JSON is valid and complete, that the key still exists "
+        "(gcloud iam service-accounts keys list --iam-account=ACCOUNT) and that the account has roles/aiplatform.user",
+    ),
+    (
+        "SERVICE_DISABLED",
+        "gcloud services enable aiplatform.googleapis.com --project=PROJECT, then wait for some minutes",
+    ),
+)
+"""Words in an answer of Google's that say more than its status does, and what mends it."""
 
 
 def check_settings(settings: Settings) -> list[Finding]:
@@ -69,11 +97,59 @@ def _counted(subject: str, count: int, mend: str) -> Finding:
     return Finding("ok", subject, f"{count}{' or more' if count == COUNTED_MAX else ''}")
 
 
-def check_providers(providers: Sequence[Provider], tokens: Tokens) -> list[Finding]:
+def check_providers(providers: Sequence[Provider], tokens: Tokens, probe: Probe | None) -> list[Finding]:
+    """Each one's credential, and with `probe` whether one of its models answers: a smallest request is paid for."""
     if not providers:
         mend = "`provider add ID --kind vertex --credential adc`, or set VERTEX_SERVICE_ACCOUNT_JSON or VERTEX_PROJECT_ID"
         return [Finding("warn", "providers", "there are none", mend)]
-    return [check_credential(provider, tokens) for provider in providers]
+    if probe is None:
+        return [check_credential(provider, tokens) for provider in providers]
+    return [finding for provider in providers for finding in _check_provider(provider, tokens, probe)]
+
+
+def _check_provider(provider: Provider, tokens: Tokens, probe: Probe) -> list[Finding]:
+    report = check_provider_works(provider, tokens, probe, models_to_try(provider)[:1])
+    return [_sharpened(Finding(**finding)) for finding in report["data"]]
+
+
+def _sharpened(finding: Finding) -> Finding:
+    mend = next((mend for word, mend in TOLD_BY_GOOGLE if finding.state != "ok" and word in finding.words), None)
+    return replace(finding, mend=mend) if mend else finding
+
+
+def check_secrets(settings: Settings, providers: Sequence[Provider], read: Callable[[str], str]) -> list[Finding]:
+    """Whether every reference leads to a secret. What it holds is not shown."""
+    values = [getattr(settings, name) for name in SECRET_SETTINGS] + [provider.credential for provider in providers]
+    references = dict.fromkeys(value for value in values if value and is_secret_reference(value))
+    return [_check_secret(reference, read) for reference in references]
+
+
+def _check_secret(reference: str, read: Callable[[str], str]) -> Finding:
+    try:
+        read(reference)
+    except SecretError as error:
+        return Finding("fail", f"secret {error.reference}", error.cause, error.mend)
+    return Finding("ok", f"secret {reference}", "can be read")
+
+
+def check_database(settings: Settings, tokens: Tokens, ask: Ask, *, emulated: bool) -> list[Finding]:
+    """TTL policies and indexes; nothing to be done for SQLite."""
+    scheme, _, rest = settings.store.partition("://")
+    if scheme != "firestore":
+        return []
+    subject = "indexes and ttl policies"
+    if emulated:
+        mend = "look at the deployed database before it is used"
+        return [Finding("warn", subject, "not checkable: the emulator has none", mend)]
+    project, _, name = rest.partition("/")
+    try:
+        known = (settings.google_project or tokens.project_id(ADC)) if project == "-" else project
+        token = tokens.token(ADC).value
+    except TokenError as error:
+        return [Finding("fail", subject, f"cannot be listed: {error.what}", error.mend)]
+    if not known:
+        return [Finding("fail", subject, "the project is not known", "set GATEWAY_STORE=firestore://PROJECT/DATABASE")]
+    return check_firestore(Database(known, name), ask, token)
 
 
 def check_catalog(price_version_used: str, now: Clock) -> Finding:
@@ -97,3 +173,19 @@ def check_clock(store: Store, now: Clock) -> Finding:
             "set both clocks by NTP; Google refuses assertions that are minutes off",
         )  # fmt: skip
     return Finding("ok", "clock", render_moment(here))
+
+
+def check_clock_against(url: str, ask: Ask, now: Clock) -> Finding:
+    """This machine's clock beside that of a server, by the Date of its answer, whatever it answers."""
+    subject = "clock against " + url.partition("://")[2].partition("/")[0]
+    answer = ask("GET", url, {}, None)
+    try:
+        there = email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except ValueError:
+        words = f"not known: {answer.words or 'it tells no time'}"
+        return Finding("warn", subject, words, "check that this machine may connect to it")
+    if (skew_s := abs(now() - there)) <= SKEW_S:
+        return Finding("ok", subject, "they agree")
+    words = f"{skew_s:.0f} s apart; Google refuses assertions that are minutes off"
+    mend = "set this machine's clock by NTP: timedatectl set-ntp true"
+    return Finding("fail" if skew_s > SKEW_S_MAX else "warn", subject, words, mend)

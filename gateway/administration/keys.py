@@ -20,6 +20,7 @@ from gateway.administration.changes import (
     not_found,
     until_quiet,
 )
+from gateway.administration.configs import config_warnings
 from gateway.administration.pages import read_page
 from gateway.administration.refusals import AdminError
 from gateway.administration.times import Clock, current, parse_moment, render_moments
@@ -32,7 +33,7 @@ FIELDS: Mapping[str, checks.Check] = {
     "groups": checks.each(checks.word(128)),
     "allowed_models": checks.globs,
     "metadata": checks.metadata,
-    "config": checks.no_config,
+    "config": checks.config,
 }
 DEFAULTS: Json = {
     "name": "key", "user": None, "groups": [], "valid_until": None, "allowed_models": None, "metadata": {}, "config": None,
@@ -220,9 +221,8 @@ class Keys:
             "updated_at": render_moments(data["updated_at"]),
         }
 
-    @staticmethod
-    def _warnings(fields: Json) -> Json:
-        warnings = checks.glob_warnings(fields.get("allowed_models"))
+    def _warnings(self, fields: Json) -> Json:
+        warnings = [*checks.glob_warnings(fields.get("allowed_models")), *config_warnings(self._store, fields.get("config"))]
         return {"warnings": warnings} if warnings else {}
 
 

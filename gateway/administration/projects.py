@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.administration import checks
 from gateway.administration.changes import PAGE_DOCUMENTS, SCHEMA_VERSION, TIMEOUT_S, Changes, Entry, Who, until_quiet
+from gateway.administration.configs import config_warnings
 from gateway.administration.pages import read_page
 from gateway.administration.refusals import AdminError
 from gateway.administration.times import Clock, current, render_moments
@@ -16,7 +17,7 @@ FIELDS: Mapping[str, checks.Check] = {
     "allowed_models": checks.globs,
     "metadata": checks.metadata,
     "budget_message": checks.optional(checks.text(500)),
-    "config": checks.no_config,
+    "config": checks.config,
 }
 DEFAULTS: Json = {"providers": None, "allowed_models": None, "metadata": {}, "budget_message": None, "config": None}
 KEYS_DELETED_AT_ONCE_MAX = 300
@@ -106,7 +107,7 @@ class Projects:
 
     def _with_warnings(self, project_id: str, data: Json, fields: Json) -> Json:
         rendered = render_project(Document(f"projects/{project_id}", data, ""))
-        warnings = checks.glob_warnings(fields.get("allowed_models"))
+        warnings = [*checks.glob_warnings(fields.get("allowed_models")), *config_warnings(self._store, fields.get("config"))]
         for name in fields.get("providers") or ():
             if name not in self._from_environment and self._store.get(f"providers/{name}", timeout_s=TIMEOUT_S) is None:
                 warnings.append(f"providers: there is no provider {name} yet; `provider add {name}` makes one")

@@ -8,6 +8,7 @@ from gateway.callers.access import matches
 from gateway.canonical.store import Json
 from gateway.catalog.models import Model, all_models, serves, upstream_name
 from gateway.credentials.access_token import AccessToken, TokenError
+from gateway.providers import PROVIDERS
 from gateway.providers.provider import Provider
 
 MODELS_TRIED = 4
@@ -70,22 +71,28 @@ class Finding:
         return {"state": self.state, "subject": self.subject, "words": self.words, "mend": self.mend}
 
 
+NO_ACCOUNT = Account(None, None)
+
+
 def check_provider_works(provider: Provider, tokens: Tokens, probe: Probe, models: Sequence[str] = ()) -> Json:
     """`{"id", "state", "data": [findings]}`. Tries `models` if there are any, else a few that the provider should serve."""
     credential = check_credential(provider, tokens)
     findings = [credential]
     if credential.state == "ok":
-        account = account_of(provider, tokens)
+        account = account_of(provider, tokens) if has_google_account(provider) else NO_ACCOUNT
         tried = [upstream_of(provider, name) for name in models] or models_to_try(provider)
         findings += [_try(provider, model, location, account, probe) for model in tried for location in provider.locations]
         if not tried:
-            findings.append(Finding("warn", "models", "allowed_models leave none of the catalog", "name one with --model"))
+            none = Finding("warn", "models", "nothing tells which models are there", "name one with --model, or give the provider models")
+            findings.append(none)
     return {"id": provider.id, "state": worst(findings), "data": [finding.render() for finding in findings]}
 
 
 def check_credential(provider: Provider, tokens: Tokens) -> Finding:
-    """Whether there is an access token for it."""
+    """Whether there is an access token for it. Keys of other vendors are tried by asking, and only then."""
     subject = f"provider {provider.id}: credential"
+    if not has_google_account(provider):
+        return Finding("ok", subject, f"a key that `provider test {provider.id}` tries")
     try:
         tokens.token(provider.credential)
         account = account_of(provider, tokens)
@@ -95,6 +102,11 @@ def check_credential(provider: Provider, tokens: Tokens) -> Finding:
         return Finding("fail", subject, "neither the provider nor its credential names a Google Cloud project",
                        "set the provider's project_id")  # fmt: skip
     return Finding("ok", subject, f"an access token for {account.email or 'this account'}, calls billed to {account.project}")
+
+
+def has_google_account(provider: Provider) -> bool:
+    """Rather than a key of another vendor's."""
+    return PROVIDERS[provider.kind].credentials == "google"
 
 
 def account_of(provider: Provider, tokens: Tokens) -> Account:
@@ -112,9 +124,10 @@ def upstream_of(provider: Provider, name: str) -> str:
 
 
 def models_to_try(provider: Provider) -> list[str]:
-    """The operator's own names, then the newest current Claude of each family, as the provider calls them."""
+    """The operator's own names, then the newest current model of each family, as the provider calls them. What an
+    OpenAI-compatible server has, only its operator knows."""
     families: dict[str, str] = {}
-    for model in all_models():
+    for model in () if provider.kind == "openai" and provider.base_url else all_models():
         upstream = upstream_name(model.id, provider.kind)
         if _is_current(model, provider.kind) and matches(provider.allowed_models, [model.id.lower(), upstream.lower()]):
             families.setdefault(model.family, upstream)
@@ -123,7 +136,9 @@ def models_to_try(provider: Provider) -> list[str]:
 
 def _is_current(model: Model, kind: str) -> bool:
     lifecycle = model.lifecycle.get(kind)
-    return model.vendor == "anthropic" and serves(kind, model.id) and (lifecycle is None or lifecycle.state == "active")
+    vendor = next(iter(PROVIDERS[kind].vendors))  # the one that such a provider is mostly there for
+    is_kin = model.mode == "chat" and vendor in (model.vendor, "*")
+    return is_kin and serves(kind, model.id) and (lifecycle is None or lifecycle.state == "active")
 
 
 def _try(provider: Provider, model: str, location: str, account: Account, probe: Probe) -> Finding:
@@ -133,12 +148,24 @@ def _try(provider: Provider, model: str, location: str, account: Account, probe:
         return Finding("ok", subject, f"answered in {result.latency_ms} ms")
     state: State = "warn" if result.status in (404, 429, 529) else "fail"
     words = f"{result.status or 'no answer'}: {result.message[:300] or 'no message'}"
-    return Finding(state, subject, words, _mend(result.status, model, location, account))
+    mend = _mend if has_google_account(provider) else _mend_key
+    return Finding(state, subject, words, mend(result.status, model, location, account))
+
+
+def _mend_key(status: int, model: str, location: str, account: Account) -> str:
+    """For keys that a vendor gave out."""
+    if status == 401:
+        return "the key was deleted or is not this provider's; store the right one where the credential points"
+    if status == 403:
+        return f"allow the key's account to use {model}, or store another account's key where the credential points"
+    if status == 404:
+        return "look at the model's name, at the location and at the path of base_url"
+    return _mend(status, model, location, account)
 
 
 def _mend(status: int, model: str, location: str, account: Account) -> str:
     if status == 0:
-        return "check the provider's base_url and that this machine may connect to it"
+        return "check the provider's credential and base_url, and that this machine may connect to it"
     if status == 401:
         keys = f": gcloud iam service-accounts keys list --iam-account={account.email}" if account.email else ""
         return f"the key was deleted or disabled, or the clock is wrong; look at the account's keys{keys} and store a new one"

@@ -1,6 +1,7 @@
 """Providers: accounts at vendors, as operators set them up. Documents hold references to secrets, never secrets."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -15,10 +16,17 @@ from gateway.catalog.models import is_safe_name, kind_of
 from gateway.credentials.secrets import SECRET
 from gateway.providers import PROVIDERS
 from gateway.providers.directory import parse_provider
+from gateway.providers.hosts import host_faults
 from gateway.providers.provider import Provider
+from gateway.providers.vertex import PROJECT
 
-DEFAULTS: Json = {"project_id": None, "locations": ["global"], "base_url": None, "allowed_models": None, "models": {}}
+DEFAULTS: Json = {
+    "project_id": None, "locations": ["global"], "base_url": None, "allowed_models": None, "models": {}, "workspace_id": None,
+    "quota_project_id": None, "request_type": None,
+}  # fmt: skip
+REQUEST_TYPES = ("dedicated", "shared")
 PRIVATE_NAMES = (".internal", ".local", ".localhost", ".lan", ".home", ".corp", ".arpa")
+PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 SECRET_FORM = "projects/P/secrets/S/versions/V"
 
 
@@ -49,9 +57,9 @@ class Providers:
         self._check_not_from_environment(provider_id)
         at = current(self._now)
         data = {**DEFAULTS, **fields, "created_at": at, "updated_at": at, "schema_version": SCHEMA_VERSION}
-        check_settings(provider_id, data)
+        warnings = self._check_settings(provider_id, data, who)
         self._changes.create(f"providers/{provider_id}", data, "provider.add", who)
-        return self._render_stored(provider_id, data, fields)
+        return self._render_stored(provider_id, data, fields, warnings)
 
     def get(self, provider_id: str) -> Json:
         if provider_id in self._from_environment:
@@ -69,13 +77,14 @@ class Providers:
         self._check_not_from_environment(provider_id)
         self._read(provider_id)
         fields = checks.check_fields(given, self._checks(who))
+        warnings: list[str] = []
 
         def edit(data: Json) -> Json:
-            check_settings(provider_id, {**data, **fields})
+            warnings[:] = self._check_settings(provider_id, {**data, **fields}, who)
             return fields
 
         data = self._changes.update(f"providers/{provider_id}", edit, "provider.update", who)
-        return self._render_stored(provider_id, data, fields)
+        return self._render_stored(provider_id, data, fields, warnings)
 
     def replace(self, provider_id: str, given: Mapping[str, Any], who: Who) -> Json:
         """What is not given takes its default; kind and credential have none."""
@@ -129,11 +138,24 @@ class Providers:
             "base_url": checks.optional(_base_url(who, self._private_allowed)),
             "allowed_models": checks.globs,
             "models": _models,
+            "workspace_id": checks.optional(checks.word(100)),
+            "quota_project_id": checks.optional(_project_id),
+            "request_type": checks.optional(_request_type),
         }
 
-    def _render_stored(self, provider_id: str, data: Json, fields: Json) -> Json:
+    def _check_settings(self, provider_id: str, data: Json, who: Who) -> list[str]:
+        """What its kind demands of a provider; AdminError `invalid`. At the machine a host that calls will be refused to is
+        a warning: the gateway that runs may have other settings."""
+        kind = PROVIDERS[data["kind"]]
+        hosts = host_faults(data["base_url"], kind.hosts, self._private_allowed)
+        faults = kind.check_provider(parse_provider(provider_id, data)) + path_faults(data) + ([] if who.at_machine else hosts)
+        if faults:
+            raise invalid(faults)
+        return hosts
+
+    def _render_stored(self, provider_id: str, data: Json, fields: Json, warnings: list[str]) -> Json:
         rendered = render_provider(Document(f"providers/{provider_id}", data, ""))
-        warnings = checks.glob_warnings(fields.get("allowed_models"))
+        warnings = [*warnings, *checks.glob_warnings(fields.get("allowed_models"))]
         return rendered | ({"warnings": warnings} if warnings else {})
 
 
@@ -154,16 +176,20 @@ def render_from_environment(provider: Provider) -> Json:
         "base_url": provider.base_url,
         "allowed_models": None if provider.allowed_models is None else list(provider.allowed_models),
         "models": dict(provider.models),
+        "workspace_id": provider.workspace_id,
+        "quota_project_id": provider.quota_project_id,
+        "request_type": provider.request_type,
         "created_at": None,
         "updated_at": None,
         "source": "environment",
     }
 
 
-def check_settings(provider_id: str, data: Json) -> None:
-    """What its kind demands of a provider; AdminError `invalid`."""
-    if faults := PROVIDERS[data["kind"]].check_provider(parse_provider(provider_id, data)):
-        raise invalid(faults)
+def path_faults(data: Json) -> list[str]:
+    """A path that its kind would silently lose."""
+    if PROVIDERS[data["kind"]].path_in_base_url or not urlsplit(data["base_url"] or "").path:
+        return []
+    return ["base_url: should be scheme://host[:port] without a path, such as https://aiplatform.googleapis.com"]
 
 
 def _kind(value: Any) -> str:
@@ -189,6 +215,18 @@ def _models(value: Any) -> dict[str, str]:
         if not isinstance(upstream, str) or not is_safe_name(upstream):
             raise ValueError(f"what {alias} stands for is no model id; use letters, digits and ._@:-")
     return dict(value)
+
+
+def _project_id(value: Any) -> str:
+    if not isinstance(value, str) or not PROJECT.fullmatch(value):
+        raise ValueError("should be a Google Cloud project id, such as claude-prod")
+    return value
+
+
+def _request_type(value: Any) -> str:
+    if value not in REQUEST_TYPES:
+        raise ValueError(f"should be {' or '.join(REQUEST_TYPES)}, or left out")
+    return str(value)
 
 
 def _credential(who: Who) -> checks.Check:
@@ -218,8 +256,11 @@ def _base_url(who: Who, private_allowed: Collection[str]) -> Callable[[Any], str
     def check(value: Any) -> str:
         url = checks.word(300)(value).rstrip("/")
         parts = _split(url)
-        if parts is None or parts.path or parts.query or parts.fragment or parts.username is not None:
-            raise ValueError("should be scheme://host[:port] without a path, such as https://aiplatform.googleapis.com")
+        if parts is None or parts.query or parts.fragment or parts.username is not None or not PATH.fullmatch(parts.path):
+            raise ValueError(
+                "should be scheme://host[:port] without a path, such as https://aiplatform.googleapis.com; "
+                "for kind openai with the path that its clients begin at, such as https://api.openai.com/v1"
+            )
         port = parts.port or (443 if parts.scheme == "https" else 80)
         if not who.at_machine and f"{parts.hostname}:{port}" not in private_allowed:
             if parts.scheme != "https":

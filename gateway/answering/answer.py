@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.answering.reading import read_document
-from gateway.answering.run import Run, dialect_spoken, route_headers
+from gateway.answering.run import Observe, Run, dialect_spoken, route_headers
 from gateway.canonical.call import Call, Plan
 from gateway.canonical.errors import GatewayError, InternalError, Overloaded, Unavailable
 from gateway.canonical.reply import Reply
@@ -17,6 +16,7 @@ from gateway.providers.send import Sender
 from gateway.records.document import Outcome, render_document
 from gateway.records.writer import RecordWriter
 from gateway.routing.attempts import Attempts, offers_no_counting
+from gateway.routing.reading import read_document
 from gateway.spending.holds import Reserve
 from gateway.spending.prices import PriceBook
 
@@ -36,6 +36,7 @@ class Answering:
     records: RecordWriter
     log_line: Callable[[Call, Json], None]
     count: Callable[[Json], None]  # every usage document, for the sums
+    observe: Observe | None = None  # telemetry
     retention_days: int = 400
     open_max: int = 1000
     clock: Callable[[], float] = time.monotonic

@@ -7,11 +7,11 @@ net for clients that vanish.
 import logging
 import re
 import threading
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from gateway.answering.framing import framed
-from gateway.answering.reading import check_content_type, read_document
-from gateway.canonical.call import Call, Plan
+from gateway.canonical.call import Call, Plan, Target
 from gateway.canonical.dialect import Dialect, StreamWatch
 from gateway.canonical.errors import GatewayError, InternalError, StreamBroken, Unavailable, UpstreamFailed
 from gateway.canonical.money import format_dollars
@@ -24,9 +24,13 @@ from gateway.providers.send import Attempt, Sender
 from gateway.records.document import Outcome, document_path, render_document
 from gateway.records.writer import RecordWriter
 from gateway.routing.attempts import Attempts
+from gateway.routing.reading import check_content_type, read_document
 from gateway.spending.holds import Hold
 from gateway.spending.meter import Meter
 from gateway.spending.prices import PriceBook
+
+Observe = Callable[[Call, Json, Target | None], None]
+"""Told of every settled call: its usage document, and where it went. Raises nothing, and does not wait."""
 
 RECORD_WAIT_S = 2.0
 DROPPED_CHARACTERS_MAX = 2_000
@@ -46,6 +50,9 @@ class House(Protocol):
     def log_line(self, call: Call, document: Json) -> None: ...
 
     def count(self, document: Json) -> None: ...
+
+    @property
+    def observe(self) -> Observe | None: ...
 
     def clock(self) -> float: ...
 
@@ -115,6 +122,7 @@ class Run:
 
     def _until_silence(self, steps: Steps[Attempt]) -> Steps[Attempt | None]:
         """The attempt, or None when a while has passed in silence: call again to go on."""
+        began, wait_s = self._house.clock(), self._house.sender.wait_s
         try:
             pause = steps.send(self._heard)
             while True:
@@ -123,7 +131,8 @@ class Run:
                 except Exception as error:  # what the work raised is for those who asked for it
                     pause = steps.throw(error)
                     continue
-                if isinstance(pause, Wait) and not answer:
+                silent = isinstance(pause, Wait | Until) and not answer and pause.wait_s >= wait_s
+                if silent or self._house.clock() - began >= wait_s:
                     self._heard = answer
                     return None
                 pause = steps.send(answer)
@@ -166,7 +175,7 @@ class Run:
         carrier = crossing.carry_stream() if crossing else None
         self._meter = meter = Meter(len(self._call.request.document.source), watch)
         try:
-            while (chunk := exchange.read()) != b"":
+            while (chunk := self._attempt.held.pop(0) if self._attempt.held else exchange.read()) != b"":
                 if chunk is None:
                     silent = not (yield exchange.pause(wait_s))
                     if silent and (carrier or watch.at_boundary) and (ping := self._dialect.render_ping()):
@@ -228,6 +237,7 @@ class Run:
         if self._attempt is not None:
             self._attempt.exchange.interrupt()
         else:
+            self._house.attempts.interrupt(self._call.id)
             self._house.sender.interrupt(self._call.id)
 
     def abandon(self) -> None:
@@ -281,6 +291,8 @@ class Run:
             finally:
                 house.count(document)
                 written = house.records.hand_over([Create(document_path(call), document), *writes])
+            if house.observe is not None:
+                house.observe(call, document, outcome.target)
             return written
         except Exception:  # the answer is on its way to the client: a fault in book-keeping must not break it
             log.exception("call %s could not be settled", call.id)

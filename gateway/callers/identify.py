@@ -130,6 +130,7 @@ def parse_known_key(key: Json, project: Json) -> KnownKey:
             key_models=_optional_tuple(key.get("allowed_models")),
             project_models=_optional_tuple(project.get("allowed_models")),
             budget_message=project.get("budget_message"),
+            config=key.get("config") or project.get("config"),
         ),
         valid_until=valid_until.timestamp() if valid_until else None,
         revoked=key.get("revoked_at") is not None,

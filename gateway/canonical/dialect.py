@@ -17,6 +17,14 @@ class StreamWatch(Protocol):
         """The stream's own last event has passed."""
 
     @property
+    def may_end(self) -> bool:
+        """Nothing more need come: where the bytes end properly now, the stream is whole."""
+
+    @property
+    def spoke(self) -> bool:
+        """A first word has passed: something of the answer itself, beyond its announcement and pings."""
+
+    @property
     def at_boundary(self) -> bool:
         """What passed so far ends between two events: another event may be put here."""
 

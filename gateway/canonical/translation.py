@@ -59,6 +59,9 @@ class Translation(Protocol):
     def render_chat(self, chat: Chat, model: ModelTraits, *, stream: bool) -> tuple[Json, list[str]]:
         """The body for a target (without `model` where the URL names it), and what it cannot carry."""
 
+    def render_count(self, chat: Chat, model: ModelTraits) -> tuple[Json, list[str]]:
+        """The body by which a target counts the tokens of a chat: what it would refuse there is left out."""
+
     def parse_answer(self, body: Json) -> Json:
         """A target's plain answer as an Anthropic message, `usage` in Anthropic's terms."""
 

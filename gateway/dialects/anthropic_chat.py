@@ -16,12 +16,17 @@ from gateway.dialects.anthropic_fit import fit_chat
 from gateway.dialects.crossing import decode_event, foreign_extras, parse_items, parse_list, parse_object, parse_text
 from gateway.dialects.sse import SseEvent, SseReader, render_event
 
-__all__ = ["WIRE", "parse_answer", "parse_chat", "parse_stream", "render_answer", "render_chat", "render_stream"]
+__all__ = ["WIRE", "parse_answer", "parse_chat", "parse_stream", "render_answer", "render_chat", "render_count", "render_stream"]
 
 HOLDS = {"message_start": "message", "content_block_start": "content_block", "content_block_delta": "delta",
          "message_delta": "delta", "error": "error"}  # fmt: skip
 OBJECTS = ("tool_choice", "thinking", "output_config", "metadata")
 ROLES = ("user", "assistant", "system")
+# All that counting takes; the rest of a request is refused there (token counting reference, 2026-11-20).
+COUNTED = (
+    "cache_control", "context_management", "mcp_servers", "messages", "model", "output_config", "system", "thinking",
+    "tool_choice", "tools",
+)  # fmt: skip
 
 
 def parse_chat(body: Json) -> Chat:
@@ -92,6 +97,11 @@ def render_chat(chat: Chat, model: ModelTraits, *, stream: bool) -> tuple[Json, 
     if stream:
         body["stream"] = True
     return body, [*chat.dropped, *foreign_extras(chat, WIRE), *lost]
+
+
+def render_count(chat: Chat, model: ModelTraits) -> tuple[Json, list[str]]:
+    body, lost = render_chat(chat, model, stream=False)
+    return {name: body[name] for name in COUNTED if name in body}, lost
 
 
 def parse_answer(body: Json) -> Json:

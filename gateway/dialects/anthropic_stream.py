@@ -15,6 +15,7 @@ from gateway.canonical.usage import Tokens, Usage
 
 RECORD_BYTES_MAX = 4 * 1024 * 1024  # a longer record is passed on unread
 DELTA = b"event: content_block_delta"
+FIRST_WORD = b"content_block_start"
 DELTA_FRAME_BYTES = 112  # what a content_block_delta record holds beside its text
 CHARACTERS_PER_TOKEN = 4
 
@@ -51,6 +52,7 @@ class AnthropicStreamWatch:
 
     def __init__(self) -> None:
         self.ended = False
+        self.spoke = False
         self.answered_model: str | None = None
         self.error_kind: str | None = None
         self._tail = b""
@@ -58,6 +60,10 @@ class AnthropicStreamWatch:
         self._closed = False  # a message_delta with a stop reason has passed
         self._bytes = 0
         self._deltas = 0
+
+    @property
+    def may_end(self) -> bool:
+        return self.ended
 
     @property
     def at_boundary(self) -> bool:
@@ -73,6 +79,7 @@ class AnthropicStreamWatch:
             return
         end = cut + 2
         self._tail = data[end:]
+        self.spoke = self.spoke or data.find(FIRST_WORD, 0, cut) >= 0
         if data.find(b"message_", 0, cut) >= 0 or data.find(b"error", 0, cut) >= 0:
             for record in data[:cut].split(b"\n\n"):
                 self._count(record, len(record))

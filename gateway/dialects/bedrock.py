@@ -20,13 +20,13 @@ from gateway.canonical.json_object import JsonObject
 from gateway.canonical.translation import StreamParser, StreamRenderer
 from gateway.dialects import anthropic_chat, event_stream
 from gateway.dialects.anthropic import flag, frame_stream, member, parse_object, parse_usage
-from gateway.dialects.bedrock_chat import VERSION, WIRE, parse_chat, render_chat
+from gateway.dialects.bedrock_chat import VERSION, WIRE, parse_chat, render_chat, render_count
 from gateway.dialects.bedrock_stream import BedrockStreamParser, BedrockStreamRenderer, BedrockStreamWatch, render_exception
 
 __all__ = [
     "NAME", "PATHS", "STREAM_TYPE", "WIRE", "frame_stream", "parse_answer", "parse_chat", "parse_error", "parse_request",
-    "parse_stream", "parse_token_count", "parse_usage", "render_answer", "render_chat", "render_error", "render_error_head",
-    "render_ping", "render_stream", "render_stream_error", "render_token_count", "watch_stream",
+    "parse_stream", "parse_token_count", "parse_usage", "render_answer", "render_chat", "render_count", "render_error",
+    "render_error_head", "render_ping", "render_stream", "render_stream_error", "render_token_count", "watch_stream",
 ]  # fmt: skip
 
 NAME = "bedrock"

@@ -53,6 +53,11 @@ def render_chat(chat: Chat, model: ModelTraits, *, stream: bool) -> tuple[Json, 
     return {**own, **body}, [*chat.dropped, *foreign_extras(chat, WIRE, anthropic.WIRE), *lost, *lost_betas, *refused]
 
 
+def render_count(chat: Chat, model: ModelTraits) -> tuple[Json, list[str]]:
+    """A whole invoke body: its provider wraps it."""
+    return render_chat(chat, model, stream=False)
+
+
 def _without_output_config(message: Json) -> Json:
     """Effort by turn goes with a beta that Bedrock does not take."""
     return {name: value for name, value in message.items() if name != "output_config"}

@@ -182,6 +182,14 @@ class BedrockStreamWatch:
         return self._inner.ended
 
     @property
+    def may_end(self) -> bool:
+        return self.ended
+
+    @property
+    def spoke(self) -> bool:
+        return self._inner.spoke
+
+    @property
     def at_boundary(self) -> bool:
         return not self._lost and self._reader.at_boundary
 

@@ -21,7 +21,7 @@ from gateway.dialects.gemini_answer import parse_answer
 from gateway.dialects.gemini_errors import WIRE, parse_error, render_envelope, status_of
 from gateway.dialects.gemini_parse_chat import parse_chat
 from gateway.dialects.gemini_render_answer import render_answer
-from gateway.dialects.gemini_render_chat import render_chat
+from gateway.dialects.gemini_render_chat import render_chat, render_count
 from gateway.dialects.gemini_stream import PING, ArrayFraming, GeminiStreamParser, GeminiStreamRenderer
 from gateway.dialects.gemini_usage import count_searches, meter
 from gateway.dialects.gemini_watch import GeminiStreamWatch
@@ -29,8 +29,8 @@ from gateway.dialects.sse import render_event
 
 __all__ = [
     "NAME", "PATHS", "STREAM_TYPE", "WIRE", "frame_stream", "parse_answer", "parse_chat", "parse_error", "parse_request",
-    "parse_stream", "parse_token_count", "parse_usage", "render_answer", "render_chat", "render_error", "render_error_head",
-    "render_ping", "render_stream", "render_stream_error", "render_token_count", "watch_stream",
+    "parse_stream", "parse_token_count", "parse_usage", "render_answer", "render_chat", "render_count", "render_error",
+    "render_error_head", "render_ping", "render_stream", "render_stream_error", "render_token_count", "watch_stream",
 ]  # fmt: skip
 
 NAME = "gemini"

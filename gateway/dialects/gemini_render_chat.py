@@ -56,6 +56,11 @@ def render_chat(chat: Chat, model: ModelTraits, *, stream: bool) -> tuple[Json, 
     return rendered, safe_names([*chat.dropped, *dropped])
 
 
+def render_count(chat: Chat, model: ModelTraits) -> tuple[Json, list[str]]:
+    """A whole body: its provider takes out what its own counting does not know."""
+    return render_chat(chat, model, stream=False)
+
+
 def _render_system(system: Any, dropped: dict[str, None]) -> list[Json]:
     blocks = [{"type": "text", "text": system}] if isinstance(system, str) else system or []
     parts: list[Json] = []

@@ -17,6 +17,7 @@ from gateway.dialects.gemini_usage import count_searches, meter
 RECORD_BYTES_MAX = 4 * 1024 * 1024  # a longer record is passed on unread
 FRAME_BYTES = 330  # what a chunk holds beside its text
 CHARACTERS_PER_TOKEN = 4
+FIRST_WORD = b'"parts"'
 _SIGNS = (b'"finishReason"', b'"blockReason"', b'"error"')
 Json = dict[str, Any]
 
@@ -26,11 +27,16 @@ class GeminiStreamWatch:
 
     def __init__(self) -> None:
         self.ended = False
+        self.spoke = False
         self.error_kind: str | None = None
         self._tail = b""
         self._last = b""  # the last whole record with figures, as it came
         self._bytes = 0
         self._records = 0
+
+    @property
+    def may_end(self) -> bool:
+        return self.ended
 
     @property
     def at_boundary(self) -> bool:
@@ -50,6 +56,7 @@ class GeminiStreamWatch:
             self._tail = data if len(data) < RECORD_BYTES_MAX else self._give_up(data)
             return
         whole, self._tail = data[:cut], data[cut + 2 :]
+        self.spoke = self.spoke or FIRST_WORD in whole
         self._bytes += len(whole)
         self._records += whole.count(b"\n\ndata:") + whole.startswith(b"data:")
         if (place := whole.rfind(b'"promptTokenCount"')) >= 0:  # Vertex AI's first chunks bear `trafficType` alone

@@ -20,6 +20,7 @@ from gateway.dialects.openai_options import (
 )
 
 EXTRAS = "openai"
+COUNTED = ("messages", "model", "response_format", "tool_choice", "tools")
 SAID = frozenset({
     "max_tokens", "messages", "metadata", "output_config", "service_tier", "stop_sequences", "system", "temperature",
     "thinking", "tool_choice", "tools", "top_p",
@@ -50,6 +51,12 @@ def render_chat(chat: Chat, model: ModelTraits, *, stream: bool) -> tuple[Json, 
     if stream:
         out |= {"stream": True, "stream_options": {"include_usage": True}}
     return out, [*chat.dropped, *foreign_extras(chat, EXTRAS), *lost]
+
+
+def render_count(chat: Chat, model: ModelTraits) -> tuple[Json, list[str]]:
+    """What a prompt is made of; the format has no path of its own for counting."""
+    body, lost = render_chat(chat, model, stream=False)
+    return {name: body[name] for name in COUNTED if name in body}, lost
 
 
 def _put_tools(body: Json, out: Json, lost: list[str]) -> None:

@@ -17,7 +17,7 @@ from gateway.canonical.errors import GatewayError, InvalidRequest
 from gateway.canonical.usage import Usage
 from gateway.dialects.anthropic import flag, member, parse_object, required_text
 from gateway.dialects.openai_answer import parse_answer, render_answer
-from gateway.dialects.openai_body import render_chat
+from gateway.dialects.openai_body import render_chat, render_count
 from gateway.dialects.openai_errors import error_object, parse_error, render_error, render_error_head
 from gateway.dialects.openai_hiding import WITHOUT_USAGE, UsageHider, asks_for_usage
 from gateway.dialects.openai_parse_stream import StreamParser
@@ -28,15 +28,15 @@ from gateway.dialects.sse import render_comment, render_event
 
 __all__ = [
     "NAME", "PATHS", "STREAM_TYPE", "WIRE", "frame_stream", "parse_answer", "parse_chat", "parse_error", "parse_request",
-    "parse_stream", "parse_token_count", "parse_usage", "render_answer", "render_chat", "render_error", "render_error_head",
-    "render_ping", "render_stream", "render_stream_error", "render_token_count", "watch_stream",
+    "parse_stream", "parse_token_count", "parse_usage", "render_answer", "render_chat", "render_count", "render_error",
+    "render_error_head", "render_ping", "render_stream", "render_stream_error", "render_token_count", "watch_stream",
 ]  # fmt: skip
 
 NAME = "openai"
 WIRE = "openai"
 STREAM_TYPE = "text/event-stream"
 PATHS: Sequence[tuple[re.Pattern[str], Operation]] = ((re.compile(r"(?:^|/)v1/chat/completions$"), "generate"),)
-_MATTERS = re.compile(rb'"usage"\s*:\s*\{|"error"\s*:|\[DONE\]')
+_MATTERS = re.compile(rb'"usage"\s*:\s*\{|"error"\s*:|\[DONE\]|"finish_reason"\s*:\s*"')
 _TEXT = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments)"\s*:\s*"((?:[^"\\]|\\.)*)"')
 
 

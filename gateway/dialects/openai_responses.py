@@ -29,7 +29,7 @@ from gateway.dialects.openai_chat import (
 )
 from gateway.dialects.openai_usage import OpenAIStreamWatch
 from gateway.dialects.responses_answer import fail_response, new_response, parse_answer, render_answer
-from gateway.dialects.responses_body import render_chat
+from gateway.dialects.responses_body import render_chat, render_count
 from gateway.dialects.responses_parse_stream import StreamParser
 from gateway.dialects.responses_render_stream import StreamRenderer
 from gateway.dialects.responses_request import parse_chat
@@ -37,8 +37,8 @@ from gateway.dialects.sse import render_event
 
 __all__ = [
     "NAME", "PATHS", "STREAM_TYPE", "WIRE", "frame_stream", "parse_answer", "parse_chat", "parse_error", "parse_request",
-    "parse_stream", "parse_token_count", "parse_usage", "render_answer", "render_chat", "render_error", "render_error_head",
-    "render_ping", "render_stream", "render_stream_error", "render_token_count", "watch_stream",
+    "parse_stream", "parse_token_count", "parse_usage", "render_answer", "render_chat", "render_count", "render_error",
+    "render_error_head", "render_ping", "render_stream", "render_stream_error", "render_token_count", "watch_stream",
 ]  # fmt: skip
 
 NAME = "openai-responses"

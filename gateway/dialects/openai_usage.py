@@ -16,6 +16,7 @@ from gateway.dialects.openai_errors import kind_of
 
 RECORD_BYTES_MAX = 4 * 1024 * 1024  # a longer record is passed on unread
 CHARACTERS_PER_TOKEN = 4
+CALLS = (b'"tool_calls"', b"response.output_item.added")  # a first word that is no text
 ENDINGS = ("response.completed", "response.incomplete")
 
 
@@ -84,6 +85,10 @@ class _Answer(msgspec.Struct):
     error: dict[str, Any] | None = None
 
 
+class _Choice(msgspec.Struct):
+    finish_reason: str | None = None
+
+
 class _Record(msgspec.Struct):
     """The few members of a record, of either format, that the watch looks at."""
 
@@ -93,6 +98,7 @@ class _Record(msgspec.Struct):
     error: dict[str, Any] | None = None
     response: _Answer | None = None
     code: str | None = None
+    choices: list[_Choice] | None = None
 
 
 _decoder = msgspec.json.Decoder(_Record)
@@ -104,13 +110,20 @@ class OpenAIStreamWatch:
 
     def __init__(self, *, matters: re.Pattern[bytes], text: re.Pattern[bytes]) -> None:
         self.ended = False
+        self.spoke = False
         self.answered_model: str | None = None
         self.error_kind: str | None = None
         self._matters = matters
         self._text = text
         self._tail = b""
+        self._finished = False
         self._usage: Json | None = None
         self._bytes = 0  # of text that has passed
+
+    @property
+    def may_end(self) -> bool:
+        """Some servers send neither usage nor `[DONE]`."""
+        return self.ended or self._finished
 
     @property
     def at_boundary(self) -> bool:
@@ -127,6 +140,7 @@ class OpenAIStreamWatch:
         end = cut + 2
         self._tail = data[end:]
         self._bytes += sum(map(len, self._text.findall(data, 0, end)))
+        self.spoke = self.spoke or self._bytes > 0 or any(data.find(call, 0, end) >= 0 for call in CALLS)
         if self.answered_model is None or self._matters.search(data, 0, end):
             for record in data[:cut].split(b"\n\n"):
                 if self.answered_model is None or self._matters.search(record):
@@ -147,8 +161,10 @@ class OpenAIStreamWatch:
         self.ended = self.ended or parsed.type in ENDINGS
         answer = parsed.response or parsed
         self.answered_model = answer.model or self.answered_model
+        self._finished = self._finished or any(choice.finish_reason for choice in parsed.choices or ())
         if answer.usage is not None:
             self._usage = parse_openai_usage(answer.usage)
+            self.ended = self.ended or self._finished  # some servers send no [DONE]
         if answer.error or parsed.type in ("error", "response.failed"):
             self.error_kind = kind_of(answer.error or {"code": parsed.code})
 

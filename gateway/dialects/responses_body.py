@@ -25,6 +25,8 @@ SAID = frozenset({
     "tool_choice", "tools", "top_p",
 })  # fmt: skip
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+# All that `/v1/responses/input_tokens` takes (openai-python 3.52.0).
+COUNTED = ("input", "model", "parallel_tool_calls", "reasoning", "text", "tool_choice", "tools", "truncation")
 CALL_ID = re.compile(r".{1,64}", re.DOTALL)
 
 
@@ -47,6 +49,11 @@ def render_chat(chat: Chat, model: ModelTraits, *, stream: bool) -> tuple[Json, 
     if stream:
         out["stream"] = True
     return {**chat.extras.get(EXTRAS, {}), **out}, [*chat.dropped, *foreign_extras(chat, EXTRAS, SHARED), *lost]
+
+
+def render_count(chat: Chat, model: ModelTraits) -> tuple[Json, list[str]]:
+    body, lost = render_chat(chat, model, stream=False)
+    return {name: body[name] for name in COUNTED if name in body}, lost
 
 
 def _put_tools(body: Json, out: Json, lost: list[str]) -> None:

@@ -35,7 +35,7 @@ __all__ = [
 ]  # fmt: skip
 
 NAME = "vertex"
-_MODELS = r"(?:^|/)projects/[^/]+/locations/[^/]+/publishers/anthropic/models/"
+_MODELS = r"(?:^|/)projects/[^/]+/locations/(?P<location>[^/]+)/publishers/anthropic/models/"
 PATHS: Sequence[tuple[re.Pattern[str], Operation]] = (
     (re.compile(_MODELS + r"count-tokens:rawPredict$"), "count_tokens"),
     (re.compile(_MODELS + r"(?P<model>.+):(?P<verb>rawPredict|streamRawPredict)$"), "generate"),
@@ -59,4 +59,5 @@ def parse_request(
         stream=stream,
         document=document,
         api_version=version if isinstance(version, str) else headers.get("anthropic-version"),
+        location=path["location"],
     )

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -190,8 +190,29 @@ def make_call(
         agent_id=loose_label(headers.get("x-claude-code-agent-id")),
         parent_agent_id=loose_label(headers.get("x-claude-code-parent-agent-id")),
         metadata=parse_metadata(of_ours(headers, "metadata")),
-        provider_asked=label(headers, "provider"),
+        provider_asked=label(headers, "virtual-key") or label(headers, "provider"),
+        config_asked=config_asked(of_ours(headers, "config")),
+        cache_asked=cache_asked(headers),
+        fallback=headers.get("x-gateway-fallback", "on").strip().lower() != "off",
     )
+
+
+def config_asked(text: str | None) -> str | None:
+    """A config's id, or inline JSON, which is read by whoever plans the call."""
+    if text is None or text.lstrip().startswith("{"):
+        return text
+    if not LABEL.fullmatch(text):
+        raise InvalidRequest('x-gateway-config: should be the id of a config, or the config itself as JSON: {"retry": …}')
+    return text
+
+
+def cache_asked(headers: Mapping[str, str]) -> Literal["off", "refresh"] | None:
+    wish = headers.get("x-gateway-cache", "").strip().lower()
+    if wish not in ("", "off", "refresh", "on"):
+        raise InvalidRequest("x-gateway-cache: should be off or refresh")
+    if headers.get("x-portkey-cache-force-refresh", "").strip().lower() == "true" and wish != "off":
+        return "refresh"
+    return "off" if wish == "off" else "refresh" if wish == "refresh" else None
 
 
 def of_ours(headers: Mapping[str, str], name: str) -> str | None:

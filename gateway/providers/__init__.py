@@ -11,6 +11,7 @@ _bedrock: Any = Late("gateway.providers.bedrock")
 _gemini_direct: Any = Late("gateway.providers.gemini_direct")
 _google_claude: Any = Late("gateway.providers.google_claude")
 _openai_compatible: Any = Late("gateway.providers.openai_compatible")
+_vertex_embeddings: Any = Late("gateway.providers.vertex_embeddings")
 _vertex_gemini: Any = Late("gateway.providers.vertex_gemini")
 
 PROVIDERS: dict[str, Kind] = {
@@ -18,8 +19,9 @@ PROVIDERS: dict[str, Kind] = {
     for kind in (
         Kind(
             "vertex",
-            vendors={"anthropic": ("anthropic",), "google": ("gemini",)},
-            speaks={"anthropic": vertex, "gemini": _vertex_gemini},
+            vendors={"anthropic": ("anthropic",), "google": ("gemini", "openai-embeddings")},
+            speaks={"anthropic": vertex, "gemini": _vertex_gemini, "openai-embeddings": _vertex_embeddings},
+            splits={"openai-embeddings": _vertex_embeddings},
             check_provider=vertex.check_provider,
             authorize=authorization.google,
             hosts=hosts.GOOGLE,
@@ -51,15 +53,17 @@ PROVIDERS: dict[str, Kind] = {
         ),
         Kind(
             "openai",
-            vendors={"*": ("openai", "openai-responses")},
+            vendors={"*": ("openai", "openai-responses", "openai-embeddings")},
             speaks={
                 "openai": Late("gateway.providers.openai_compatible:CHAT"),
                 "openai-responses": Late("gateway.providers.openai_compatible:RESPONSES"),
+                "openai-embeddings": Late("gateway.providers.openai_compatible:EMBEDDINGS"),
             },
             check_provider=lambda provider: _openai_compatible.check_provider(provider),
             authorize=authorization.bearer,
             credentials="secret",
             counts_tokens=False,
+            path_in_base_url=True,
         ),
         Kind(
             "gemini",

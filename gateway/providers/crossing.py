@@ -14,10 +14,11 @@ from gateway.canonical.capabilities import ModelTraits
 from gateway.canonical.errors import InvalidRequest, UpstreamFailed
 from gateway.canonical.json_object import JsonObject
 from gateway.canonical.translation import Json, StreamParser, StreamRenderer, Translation
-from gateway.catalog.models import find, vendor_of
+from gateway.catalog.models import all_models, find, vendor_of
 from gateway.dialects import DIALECTS, TRANSLATIONS
 
 ANTHROPIC = "anthropic"
+EMBEDDING_WIRES = ("openai-embeddings",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,10 @@ class StreamCrossing:
 
 
 def cross(call: Call, target: Target) -> Crossing | None:
-    """None if client and target speak the same wire format. InvalidRequest if the body cannot be read for crossing."""
+    """None if client and target speak the same wire format. InvalidRequest if the body cannot be read for crossing, or the
+    model does not do what is asked."""
     spoken = DIALECTS[call.dialect].WIRE
+    _check_mode(call, target)
     if spoken == target.wire:
         return None
     client, goal = TRANSLATIONS[spoken], TRANSLATIONS[target.wire]
@@ -69,13 +72,27 @@ def cross(call: Call, target: Target) -> Crossing | None:
     chat = client.parse_chat(asked)
     asked_betas = [beta.strip() for beta in call.headers.get("anthropic-beta", "").split(",") if beta.strip()]
     chat.betas = tuple(dict.fromkeys((*chat.betas, *asked_betas)))
-    body, lost = goal.render_chat(chat, traits_of(target), stream=call.request.stream)
+    if call.request.operation == "count_tokens":
+        body, lost = goal.render_count(chat, traits_of(target))
+    else:
+        body, lost = goal.render_chat(chat, traits_of(target), stream=call.request.stream)
     request = replace(call.request, document=JsonObject(msgspec.json.encode(body)), api_version=None)
     headers = {name: value for name, value in call.headers.items() if not name.startswith("anthropic-")}
     if chat.betas and target.wire == ANTHROPIC:
         headers["anthropic-beta"] = ",".join(chat.betas)
     carried = replace(call, dialect=dialect_of(target.wire), request=request, headers=headers)
     return Crossing(carried, tuple(dict.fromkeys(lost)), client, goal, call.asked_model, asked)
+
+
+def _check_mode(call: Call, target: Target) -> None:
+    """Vectors come from other models than words. Of a model that nobody knows, its provider will tell."""
+    embed, asked = call.request.operation == "embed", call.asked_model[:128]
+    model = find(target.upstream_model) or find(target.model)
+    if embed and (target.wire not in EMBEDDING_WIRES or (model and model.mode != "embedding")):
+        there_are = ", ".join(each.id for each in all_models() if each.mode == "embedding")
+        raise InvalidRequest(f"model: {asked!r} makes no embeddings here; use one that does, such as {there_are}")
+    if call.request.operation == "generate" and model and model.mode == "embedding":
+        raise InvalidRequest(f"model: {asked!r} makes embeddings and does not talk; ask it at POST /v1/embeddings")
 
 
 def dialect_of(wire: str) -> str:

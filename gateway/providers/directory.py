@@ -60,4 +60,6 @@ def parse_provider(provider_id: str, data: Json) -> Provider:
         models=dict(data.get("models") or {}),
         guarded=data.get("base_url") is not None,
         workspace_id=data.get("workspace_id"),
+        quota_project_id=data.get("quota_project_id"),
+        request_type=data.get("request_type"),
     )

@@ -197,7 +197,7 @@ class Pool:
     def __init__(self, tls: Callable[[], ssl.SSLContext] = ssl.create_default_context, allowed: Collection[str] = ()) -> None:
         """`allowed` are the `host:port` that a guarded origin may have though they are private."""
         self._tls = tls
-        self._allowed = allowed
+        self.allowed = allowed
         self._context: ssl.SSLContext | None = None
         self._idle: dict[Origin, list[Connection]] = {}
         self._lock = threading.Lock()
@@ -238,7 +238,7 @@ class Pool:
     def connect(self, origin: Origin, timeouts: Timeouts) -> Connection:
         """A new connection; blocks. UpstreamFailed, UpstreamTimeout."""
         try:
-            host = resolve_public(origin.host, origin.port, self._allowed) if origin.guarded else origin.host
+            host = resolve_public(origin.host, origin.port, self.allowed) if origin.guarded else origin.host
             sock = socket.create_connection((host, origin.port), timeout=timeouts.connect_s)
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,6 +1,6 @@
 """What a provider is made of: an operator's instance (Provider), its kind (Kind), and how it speaks a wire format (Wire)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -23,6 +23,8 @@ class Provider:
     models: Mapping[str, str] = field(default_factory=dict)  # alias → the provider's own id
     guarded: bool = False  # set up by an admin with a base URL of its own: only public addresses are connected to
     workspace_id: str | None = None  # where a vendor divides an account: `wrkspc_…`
+    quota_project_id: str | None = None  # Google's: whose quota calls count against, if not the billed project's
+    request_type: Literal["dedicated", "shared"] | None = None  # Vertex AI: provisioned throughput alone, or none of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,16 @@ class Wire(Protocol):
         """What a refusal teaches, if it names something that was sent and may be dropped."""
 
 
+class SplitWire(Wire, Protocol):
+    """One that needs several requests for some calls, and answers them in the caller's own format."""
+
+    def split(self, call: Call, target: Target) -> Sequence[Call]:
+        """What is asked, request by request; each is prepared by itself."""
+
+    def join(self, call: Call, target: Target, answers: Sequence[bytes]) -> bytes:
+        """One answer of all, in the format that the target's wire is named after."""
+
+
 class Authorize(Protocol):
     """Turns what a credential holds into the headers that let one request in; pure."""
 
@@ -83,6 +95,8 @@ class Kind:
     credentials: Literal["google", "secret"] = "google"  # access tokens from Google, or what lies behind a secret reference
     hosts: tuple[str, ...] = ()  # where the credential may travel, with all their subdomains; empty: wherever base_url says
     counts_tokens: bool = True
+    splits: Mapping[str, SplitWire] = field(default_factory=dict)  # those of `speaks` that may need several requests
+    path_in_base_url: bool = False  # base_url may go on behind the host
 
     def wire_for(self, vendor: str | None, spoken: str = "") -> str | None:
         """The wire format for a vendor's models: the caller's own where it is one of them, so that bytes pass; None if

@@ -20,6 +20,7 @@ from gateway.canonical.call import AttemptRecord, Call, Operation, Target
 from gateway.canonical.errors import (
     CredentialRefused,
     GatewayError,
+    InvalidRequest,
     Overloaded,
     StreamBroken,
     UpstreamFailed,
@@ -28,12 +29,15 @@ from gateway.canonical.errors import (
 from gateway.canonical.steps import Steps, Work
 from gateway.providers import PROVIDERS
 from gateway.providers.crossing import Crossing, cross
+from gateway.providers.hosts import host_faults
 from gateway.providers.http1 import Exchange, Head, Origin, Pool, Timeouts
 from gateway.providers.lessons import Lessons
 from gateway.providers.provider import Lesson, Outgoing, Provider, Wire
 
 GOOGLE = "google"
+CANNOT_CARRY = "cannot_carry"
 ERROR_BYTES_MAX = 1024 * 1024
+PARTIAL_ANSWER_BYTES_MAX = 64 * 1024 * 1024
 PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "x-amzn-errortype")
 REQUEST_IDS = ("request-id", "x-request-id", "x-amzn-requestid")
 _PRINTABLE = re.compile(r"^[\x20-\x7e]{0,4000}$")
@@ -71,6 +75,8 @@ class Attempt:
     exchange: Exchange
     dropped: tuple[str, ...]
     crossing: Crossing | None = None
+    held: list[bytes] = field(default_factory=list)  # what was read of a stream already, up to its first word
+    body: bytes | None = None  # of a plain answer that was read already
 
     @property
     def upstream_request_id(self) -> str | None:
@@ -103,6 +109,20 @@ class Sender:
 
     def send(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Steps[Attempt]:
         """Asks `target`; every request made is added to `tries`. GatewayError if it does not answer."""
+        split = PROVIDERS[target.provider.kind].splits.get(target.wire)
+        if split is None:
+            return (yield from self._ask(call, target, tries))
+        answers: list[bytes] = []
+        for part in split.split(call, target):
+            attempt = yield from self._ask(part, target, tries)
+            try:
+                answers.append((yield from self.read_whole(attempt.exchange, PARTIAL_ANSWER_BYTES_MAX)))
+            except StreamBroken as error:
+                raise UpstreamFailed("the provider broke off its answer; try again", reason=str(error)) from error
+        attempt.body = split.join(call, target, answers)
+        return attempt
+
+    def _ask(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Steps[Attempt]:
         provider: Provider = target.provider
         kind = PROVIDERS[provider.kind]
         wire, credentials = kind.speaks[target.wire], self.credentials[kind.credentials]
@@ -119,6 +139,9 @@ class Sender:
                 token = yield Work(lambda: credentials.token(provider.credential))
             project_id = self._project(provider, credentials) if kind.credentials == GOOGLE else ""
             outgoing = wire.prepare(carried, target, project_id, lesson)
+            if target.strict and (lost := (*(crossing.dropped if crossing else ()), *outgoing.dropped)):
+                told = f"{', '.join(lost)}: cannot be carried to this model, and the routing config is strict; leave it out"
+                raise InvalidRequest(told, reason=CANNOT_CARRY)
             attempt = yield from self._post(call, target, wire, outgoing, token.value, tries)
             if attempt.head.status == 200:
                 if crossing:
@@ -166,9 +189,11 @@ class Sender:
 
     def _open_exchange(self, call: Call, target: Target, wire: Wire, outgoing: Outgoing, token: str) -> Exchange:
         provider: Provider = target.provider
-        headers = {name: value for name, value in outgoing.headers.items() if _PRINTABLE.match(value)}
+        forwarded = {name: call.headers[name] for name in target.forward_headers if name in call.headers}
+        headers = {name: value for name, value in {**forwarded, **outgoing.headers}.items() if _PRINTABLE.match(value)}
         outgoing = replace(outgoing, headers=headers)
         base_url = wire.base_url(provider, target.location)
+        self._check_host(provider, base_url)
         url = urljoin(base_url, outgoing.path)
         proof = PROVIDERS[provider.kind].authorize(token, target.location, url, outgoing, self.now())
         exchange = self.pool.request(
@@ -187,6 +212,13 @@ class Sender:
             self._open[provider.id] += 1
         exchange.on_end = lambda: self._ended(provider.id)
         return exchange
+
+    def _check_host(self, provider: Provider, base_url: str) -> None:
+        """Held before every request too: a document may be older than the rule, or have come another way."""
+        faults = host_faults(base_url, PROVIDERS[provider.kind].hosts, self.pool.allowed) if provider.guarded else ()
+        if faults:
+            told = "the gateway may not send its credential to this provider's host; tell its operator"
+            raise CredentialRefused(told, reason=f"provider {provider.id}: {'; '.join(faults)}")
 
     def _ended(self, provider_id: str) -> None:
         with self._lock:

@@ -60,15 +60,18 @@ def prepare(call: Call, target: Target, project_id: str, lesson: Lesson) -> Outg
         counting=counting,
         lesson=lesson,
     )
-    put = {"model": msgspec.json.encode(bare_name(target.upstream_model))} if counting else {}
-    if from_messages or "anthropic_version" not in bridged.document:
+    document, edit = call.request.document, bridged.edit
+    put = dict(edit.put)
+    if counting:
+        put["model"] = msgspec.json.encode(bare_name(target.upstream_model))
+    if from_messages or "anthropic_version" not in document:
         put["anthropic_version"] = msgspec.json.encode(_version(call.request.api_version))
-    if call.request.stream and bridged.document.value("stream") is not True:
+    if call.request.stream and document.value("stream") is not True:
         put["stream"] = b"true"
     return Outgoing(
         path=_path(project_id, target, stream=call.request.stream, counting=counting),
         headers=_headers(call, bridged.betas),
-        body=bridged.document.edited(drop=() if counting else ("model",), put=put),
+        body=document.edited(drop=edit.drop if counting else (*edit.drop, "model"), put=put),
         betas=bridged.betas,
         dropped=bridged.dropped,
     )

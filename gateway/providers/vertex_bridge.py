@@ -6,8 +6,8 @@ field, or a field without its beta, is a 400. Sources: captures of Claude Code 2
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from gateway.canonical.errors import InvalidRequest
 from gateway.canonical.json_object import JsonObject, NotAnObject, drop_from_items
@@ -70,9 +70,18 @@ _FIELD_REFUSED = re.compile(r"(?:^|[\s;])([A-Za-z_][\w.]*): Extra inputs are not
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """Members to drop from a document and to put into it, and the names of the fields that are lost by that."""
+
+    drop: tuple[str, ...] = ()
+    put: Mapping[str, bytes] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Bridged:
     betas: tuple[str, ...]
-    document: JsonObject
+    edit: Edit
     dropped: tuple[str, ...]
 
 
@@ -98,9 +107,9 @@ def bridge(betas: Iterable[str], document: JsonObject, *, by_table: bool, counti
         fields |= _fields_by_table(asked)
     if counting:
         fields |= COUNTING_REFUSED_FIELDS
-    edited, dropped_fields = drop_fields(document, sorted(fields))
+    edit = edit_fields(document, sorted(fields))
     dropped_betas = [f"anthropic-beta:{beta}" for beta in renamed if beta not in kept]
-    return Bridged(kept, edited, (*dropped_betas, *dropped_fields))
+    return Bridged(kept, edit, (*dropped_betas, *edit.dropped))
 
 
 def _needed(document: JsonObject) -> list[str]:
@@ -130,27 +139,33 @@ def _fields_by_table(betas: tuple[str, ...]) -> frozenset[str]:
 
 def drop_fields(document: JsonObject, fields: Iterable[str]) -> tuple[JsonObject, list[str]]:
     """The document without those of `fields` that it has, and their names."""
+    edit = edit_fields(document, fields)
+    if not edit.dropped:
+        return document, []
+    return JsonObject(document.edited(drop=edit.drop, put=edit.put)), list(edit.dropped)
+
+
+def edit_fields(document: JsonObject, fields: Iterable[str]) -> Edit:
+    """What takes those of `fields` out of a document that it has."""
     put: dict[str, bytes] = {}
     drop: list[str] = []
     dropped: list[str] = []
-    for field in fields:
-        outer, _, inner = field.partition(".")
+    for name in fields:
+        outer, _, inner = name.partition(".")
         if outer not in document or outer in drop:
             continue
         if not inner:
             if outer == "output_config" and _has_format(document):
                 continue
             drop.append(outer)
-            dropped.append(field)
+            dropped.append(name)
         elif (shorter := _without_inner(put.get(outer) or document.raw(outer), inner)) is not None:
-            dropped.append(field)
+            dropped.append(name)
             if shorter == b"{}" and outer != "messages":
                 drop.append(outer)
             else:
                 put[outer] = shorter
-    if not dropped:
-        return document, []
-    return JsonObject(document.edited(drop=drop, put={n: v for n, v in put.items() if n not in drop})), dropped
+    return Edit(tuple(drop), {n: v for n, v in put.items() if n not in drop}, tuple(dropped))
 
 
 def _has_format(document: JsonObject) -> bool:

@@ -104,12 +104,11 @@ def severity_of(status: int) -> str:
     return "INFO" if status < 400 else "WARNING" if status < 500 else "ERROR"
 
 
-def render_log_line(document: Json, http: Mapping[str, object], google_trace: str | None) -> Json:
-    """The same facts as one structured line (Cloud Logging's special fields: severity, httpRequest, trace)."""
+def render_log_line(document: Json, http: Mapping[str, object], trace: Mapping[str, object]) -> Json:
+    """The same facts as one structured line (Cloud Logging's special fields: severity, httpRequest, and those of `trace`)."""
     line = {name: value for name, value in document.items() if value not in (None, [], {}) and name != "expires_at"}
     line["severity"] = severity_of(document["status"])
     line["message"] = f"{document['dialect']} {document['asked_model']} {document['status']}"
     line["httpRequest"] = dict(http)
-    if google_trace:
-        line["logging.googleapis.com/trace"] = google_trace
+    line.update(trace)
     return line

@@ -1,26 +1,48 @@
-"""Which target a call goes to: the first of the project's providers that serves the model this key may use."""
+"""Which target a call goes to where no config says more: the first of the project's providers that serves the model this
+key may use, at its locations in order."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.callers.access import matches, may_use
-from gateway.canonical.call import Call, Caller, Plan, Target
+from gateway.canonical.call import Call, Caller, Leg, Plan, Target
 from gateway.canonical.errors import NotFound
 from gateway.catalog.models import Model, all_models, find, serves, split_name, upstream_name, vendor_of
 from gateway.catalog.names import first_party_name, kind_of
 from gateway.dialects import DIALECTS
 from gateway.providers import PROVIDERS
 from gateway.providers.provider import Provider
+from gateway.routing.locations import Residency, same_jurisdiction, within
+
+__all__ = ["find_target", "models_for", "names_of", "plan", "providers_of", "same_jurisdiction", "target_at"]
 
 NAMED_MODELS_MAX = 12
-NOT_IN_THE_EU = ("europe-west2", "europe-west6")  # London, Zurich
 
 
-def plan(call: Call, providers: Mapping[str, Provider], counting_locations: Iterable[str] = ()) -> Plan:
+def plan(
+    call: Call, providers: Mapping[str, Provider], counting_locations: Iterable[str] = (), residency: Residency = ()
+) -> Plan:
     """Targets in the order they are tried. NotFound is one answer for a model that does not exist and one that this
     key may not use, and names those it may."""
-    asked = split_name(call.asked_model, tuple(providers))
-    slug = (call.provider_asked or "").removeprefix("@") or asked.provider_slug
+    target = find_target(call, providers)
+    targets = [replace(target, location=place) for place in target.provider.locations if within(place, residency)]
+    if not targets:
+        raise nowhere_allowed(call.asked_model, residency)
+    if call.request.operation == "count_tokens":
+        return counting_plan(targets, counting_locations, residency)
+    if len(targets) == 1:
+        return Plan((targets[0],))
+    last = len(targets) - 1
+    legs = [Leg(each, ladder=place + 1 if place < last else None) for place, each in enumerate(targets)]
+    return Plan(tuple(targets), tuple(legs))
+
+
+def find_target(call: Call, providers: Mapping[str, Provider], slug: str | None = None, model: str | None = None) -> Target:
+    """The target of a model, at its provider's first location. `slug` and `model` are a config's, and go before what the
+    caller says. NotFound."""
+    asked = split_name(model or call.asked_model, tuple(providers))
+    configured = slug or (asked.provider_slug if model else None)
+    slug = configured or (call.provider_asked or "").removeprefix("@") or asked.provider_slug
     kind = asked.provider_kind
     if slug and slug not in providers and (meant := kind_of(slug)) and kind in (None, meant):
         slug, kind = None, meant
@@ -35,10 +57,21 @@ def plan(call: Call, providers: Mapping[str, Provider], counting_locations: Iter
     for provider in candidates:
         target = target_at(provider, asked.name, provider.locations[0], DIALECTS[call.dialect].WIRE)
         if target and may_use(call.caller, names_of(asked.name, target)):
-            if call.request.operation == "count_tokens":
-                return Plan((target, *counting_targets(target, counting_locations)))
-            return Plan((target,))
-    raise NotFound(_not_found(call.asked_model, call.caller, providers), reason="model_not_found_or_not_allowed")
+            return target
+    raise NotFound(_not_found(model or call.asked_model, call.caller, providers), reason="model_not_found_or_not_allowed")
+
+
+def counting_plan(targets: Sequence[Target], locations: Iterable[str], residency: Residency) -> Plan:
+    """Where tokens are counted: at the targets, and where the first one's jurisdiction offers it."""
+    others = [each for each in counting_targets(targets[0], locations) if within(each.location, residency)]
+    known = [(each.provider.id, each.location) for each in targets]
+    return Plan((*targets, *(each for each in others if (each.provider.id, each.location) not in known)))
+
+
+def nowhere_allowed(model: str, residency: Residency) -> NotFound:
+    places = " and ".join(" or ".join(each) for each in residency)
+    told = f"model: {model[:128]!r} is offered at no location in {places}, which is where data of this key must stay"
+    return NotFound(f"{told}; ask the operator of this gateway", reason="residency")
 
 
 def providers_of(caller: Caller, providers: Mapping[str, Provider]) -> list[Provider]:
@@ -83,19 +116,10 @@ def counting_targets(target: Target, locations: Iterable[str]) -> list[Target]:
     ]
 
 
-def same_jurisdiction(location: str, other: str) -> bool:
-    """Data that may be handled at `location` may be handled at `other`."""
-    if location == "global":
-        return True
-    if location == "eu":
-        return other.startswith("europe-") and other not in NOT_IN_THE_EU
-    return other.startswith("us-") if location == "us" else other == location
-
-
 def models_for(caller: Caller, providers: Mapping[str, Provider]) -> list[Model]:
     """The catalog's models that this caller may use now, newest first as the catalog has them."""
     usable = providers_of(caller, providers)
-    return [m for m in all_models() if m.mode == "chat" and any(_usable(caller, p, m.id) for p in usable)]
+    return [m for m in all_models() if any(_usable(caller, p, m.id) for p in usable)]
 
 
 def _usable(caller: Caller, provider: Provider, name: str) -> bool:

@@ -28,10 +28,11 @@ PERIODS_KEPT = timedelta(days=400)
 LIFE_S = 300.0
 RENEW_S = 100.0
 IDLE_S = 5.0
+REMEMBERED_S = 120.0
 CALM_S = 1.0  # between two transfers for which nobody waits
 SETTLED_S_MAX = 30.0
 SETTLED_S_AT_THE_END = 3.0  # so that others soon know that nothing will come back
-SETTLED_CALLS_MAX = 256  # bounds what reconciling has to read
+SETTLED_CALLS_MAX = 2_000  # bounds what reconciling has to read
 
 
 class Fate(enum.Enum):
@@ -52,6 +53,7 @@ class Part:
     opened_at: float
     covered: bool = True
     degraded: bool = False
+    lost: tuple[str, ...] = ()  # the allowance that covered it once
     settled: int = 0
     allowance_ids: tuple[str, ...] = ()
 
@@ -128,8 +130,9 @@ class Account:
 
     @property
     def free(self) -> int:
-        """What new calls may take. A debt of the budget comes first: what calls leave over pays for those that were dearer."""
-        return self.unused - max(0, self.taken - self.limit)
+        """What new calls may take. A debt of the budget comes first: what calls leave over pays for those that were dearer. What
+        this process borrowed too much is no debt, for it goes back unused."""
+        return self.unused - max(0, self.taken - (self.stored - self.amount) - self.limit)
 
     @property
     def unused(self) -> int:
@@ -159,7 +162,7 @@ class Account:
     def is_over(self, now: float) -> bool:
         """Nothing is left to be done for it."""
         idle = not (self.parts or self.waiters or self.allowance or self.busy or self.pending or self.gone)
-        return idle and (now >= self.period.end or now - self.used_at > SETTLED_S_MAX)
+        return idle and (now >= self.period.end or now - self.used_at > REMEMBERED_S)
 
     def take(self, need: int, most: int, open_call: Callable[[], Json], now: float) -> Part | None:
         """A part of what is at hand, if there is enough."""
@@ -188,8 +191,7 @@ class Account:
         self._check_life(now)
         part.settled = used
         if not part.covered:
-            self.degraded = max(0, self.degraded + used - part.held) if part.degraded else self.degraded
-            return [self._direct_charge(used)] if used else []
+            return self._settle_uncovered(part, used, now)
         self._let_go(part)
         if self.can_grow:
             self.ageing.learn(part.held, used, now - part.opened_at)
@@ -199,6 +201,16 @@ class Account:
         part.allowance_ids = self._allowance_ids()
         self.grant(now)
         return []
+
+    def _settle_uncovered(self, part: Part, used: int, now: float) -> list[Write]:
+        """In strict, whoever reconciles a lost allowance charges all of it: its document then only has to name it."""
+        if part.degraded:
+            self.degraded = max(0, self.degraded + used - part.held)
+        if part.lost and self.budget.mode == "strict":
+            part.allowance_ids = part.lost
+            self.gone += [(lost, now) for lost in part.lost]
+            return []
+        return [Increment(self.path, {"taken": used, "spent": used}, self.facts())] if used else []
 
     def release(self, part: Part, now: float) -> None:
         if part.covered:
@@ -283,6 +295,7 @@ class Account:
         self.gone += [(lost, now) for lost in self._allowance_ids()]
         for part in self.parts:
             part.covered = False
+            part.lost = self._allowance_ids()
         self.parts.clear()
         self.allowance = self.pending = self.settled_at = None
         self.amount = self.stored = self.held = self.grown = self.settled = self.settled_calls = 0
@@ -326,9 +339,6 @@ class Account:
         ids = (self.pending.new if self.pending else None, self.allowance)
         return tuple(one for one in ids if one is not None)
 
-    def _direct_charge(self, used: int) -> Increment:
-        return Increment(self.path, {"taken": used, "spent": used}, self.facts())
-
     def _spare(self, wanted: int, now: float) -> int:
         if self.budget.unit == "parallel":
             return min(self.held // 8, max(0, (self.pace.remaining or 0) // 32))
@@ -347,7 +357,8 @@ class Account:
         flush_s = SETTLED_S_AT_THE_END if self.pace.is_near_the_end() else SETTLED_S_MAX
         stale = self.settled_at is not None and now - self.settled_at > flush_s
         done = now >= self.period.end and self.unused > 0
-        return excess or self.unused < spare // 4 or stale or done or self.settled_calls >= SETTLED_CALLS_MAX
+        lacking = self.unused < (spare // 4 or -self.pace.negligible())
+        return excess or lacking or stale or done or self.settled_calls >= SETTLED_CALLS_MAX
 
     def _may_close(self) -> bool:
         return self.allowance is not None and bool(self.unused or self.settled_calls or not self.parts)

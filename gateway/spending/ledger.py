@@ -2,7 +2,7 @@
 
 Each instance borrows an allowance of every budget it draws on and reserves against it in memory, so that most calls touch no
 store. `account.py` is the arithmetic of one budget's period, `transfers.py` how it is written, `pace.py` how much is borrowed,
-`lapsed.py` what happens to an allowance whose owner died. This file drives them: it holds the lock, waits, and asks the store.
+`recovery.py` what happens to an allowance whose owner died. This file drives them: it holds the lock, waits, and asks the store.
 
 Who needs more than is at hand waits until it is borrowed: the first to wait does it for all. If the budget has not enough, a call
 waits a moment longer before it is refused, for open calls here and elsewhere that turn out cheaper than they might have.
@@ -14,12 +14,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gateway.canonical.call import Call, Plan
 from gateway.canonical.steps import Signal, Steps, Until, Work
-from gateway.canonical.store import Document, Json, Missing, Store, StoreError, StoreUnavailable
-from gateway.spending import lapsed, refusals, transfers
+from gateway.canonical.store import Json, Missing, Store, StoreError, StoreUnavailable
+from gateway.spending import refusals, transfers
 from gateway.spending.account import LIFE_S, Account, Fate, Part, Transfer, Waiter
 from gateway.spending.ageing import Ageing
 from gateway.spending.amounts import Estimate, Estimates
@@ -29,15 +28,13 @@ from gateway.spending.call_hold import CallHold
 from gateway.spending.directory import BudgetDirectory
 from gateway.spending.holds import UNLIMITED, Hold
 from gateway.spending.matching import Match
+from gateway.spending.recovery import Recovery, SweepReport
 from gateway.spending.states import BudgetState, read_state
 
 ASKS_MAX = 2
 PARK_S = 1.0
 LEADER_WAIT_S = 5.0
 PASSES_MAX = 8
-LOOK_FOR_LAPSED_S = 5.0
-GONE_LOOK_S = 30.0
-GONE_KEPT_S = 900.0
 log = logging.getLogger(__name__)
 
 Watch = Callable[[str, str, tuple[float, ...], int, int, Json], None]
@@ -46,12 +43,6 @@ Watch = Callable[[str, str, tuple[float, ...], int, int, Json], None]
 
 def nobody_watches(budget: str, period: str, thresholds: tuple[float, ...], used: int, limit: int, facts: Json) -> None:
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class SweepReport:
-    reconciled: int = 0
-    late: int = 0  # allowances of which usage documents came late
 
 
 class Ledger:
@@ -77,13 +68,12 @@ class Ledger:
         self._estimates = estimates
         self._now = now
         self._watch = watch
-        self._retention_days = retention_days
+        self._recovery = Recovery(store, now, retention_days)
         self._instance = instance
         self._process: int | None = None
         self._number = 0
         self._lock = threading.Lock()
         self._accounts: dict[tuple[str, str], Account] = {}
-        self._looked_for_lapsed: dict[str, float] = {}
         self._budgets: dict[str, Budget] = {}
         self._ageing: dict[str, Ageing] = {}  # by unit
         self._keeper = Bookkeeper(self.tick) if own_thread else None
@@ -97,6 +87,8 @@ class Ledger:
         if not matches:
             return UNLIMITED
         self._budgets = book.by_id
+        if self._keeper is not None:
+            self._keeper.start()
         strict = any(match.budget.mode == "strict" for match in matches)
         estimates = [self._estimates.estimate(call, target) for target in (plan.targets if strict else plan.targets[:1])]
         hold = CallHold(call, plan.targets[0], estimates[0].likely, self._estimates, self._lock, self._now)
@@ -107,8 +99,6 @@ class Ledger:
         except BaseException:
             hold.release()
             raise
-        if self._keeper is not None:
-            self._keeper.start()
         return hold
 
     def tick(self) -> None:
@@ -117,7 +107,7 @@ class Ledger:
         with self._lock:
             accounts = list(self._accounts.items())
         for name, account in accounts:
-            self._look_for_gone(account, now)
+            self._recovery.follow_up(account)
             with self._lock:
                 budget = self._budgets.get(account.budget.id)
                 if budget is not None:
@@ -133,15 +123,8 @@ class Ledger:
             self._list(account)
 
     def sweep(self) -> SweepReport:
-        """Reconciles every allowance that lapsed, on all instances' behalf. StoreUnavailable."""
-        now = self._now()
-        reconciled = late = 0
-        for allowance in lapsed.all_documents(self._store, "allowances", group=True):
-            if lapsed.is_lapsed(allowance, now):
-                reconciled += self._reconcile(allowance, now) is not None
-        for tombstone in lapsed.all_documents(self._store, "reconciled", group=True):
-            late += lapsed.recount(self._store, tombstone) > 0
-        return SweepReport(reconciled, late)
+        """Reconciles every allowance that lapsed, on all instances' behalf; for the scheduler. StoreUnavailable."""
+        return self._recovery.sweep()
 
     def close(self, timeout_s: float) -> None:
         """Gives back everything that no open call holds. What cannot be given back in time lapses, and is reconciled."""
@@ -221,9 +204,29 @@ class Ledger:
                 elif waiter.signal.told:
                     waiter.signal = Signal()
             if leads:
-                yield Work(lambda: self._serve(account))
+                yield from self._lead(account)
             else:
                 yield Until(waiter.signal, LEADER_WAIT_S)
+
+    def _lead(self, account: Account) -> Steps[None]:
+        """Serves the account, where blocking is allowed. A call that is given up before that begins hands the task on."""
+        begun = False
+
+        def serve() -> None:
+            nonlocal begun
+            with self._lock:
+                if begun:
+                    return
+                begun = True
+            self._serve(account)
+
+        try:
+            yield Work(serve)
+        finally:
+            with self._lock:
+                given_up, begun = not begun, True
+            if given_up:
+                self._hand_on(account)
 
     def _park(self, waiter: Waiter) -> Steps[None]:
         """A moment for money that others give back."""
@@ -262,7 +265,9 @@ class Ledger:
         """Writes for an account while there is something to write. `busy` was set by the caller: one at a time."""
         try:
             for _ in range(PASSES_MAX):
-                if account.is_doubtful() and not self._look(account):
+                with self._lock:
+                    doubtful = account.is_doubtful()
+                if doubtful and not self._look(account):
                     return
                 with self._lock:
                     account.grant(self._now())
@@ -270,13 +275,17 @@ class Ledger:
                 if transfer is None or not self._write(account, transfer):
                     return
                 if self._now() < account.short_until:
-                    self._look_for_lapsed(account)
+                    self._recovery.reclaim(account)
         finally:
-            with self._lock:
-                account.busy = False
-                waiting = next((waiter for waiter in account.waiters if waiter.fate is Fate.WAITING), None)
-            if waiting is not None:
-                waiting.signal.tell()  # it goes on with what is left
+            self._hand_on(account)
+
+    def _hand_on(self, account: Account) -> None:
+        """Whoever still waits goes on with what is left."""
+        with self._lock:
+            account.busy = False
+            waiting = next((waiter for waiter in account.waiters if waiter.fate is Fate.WAITING), None)
+        if waiting is not None:
+            waiting.signal.tell()
 
     def _write(self, account: Account, transfer: Transfer) -> bool:
         """False if the store did not answer; the transfer is then repeated later, unchanged but for its lapse."""
@@ -317,7 +326,7 @@ class Ledger:
             with self._lock:
                 account.looked(period.data["taken"], period.data["spent"], self._now())
         if self._now() < account.short_until:
-            self._look_for_lapsed(account)
+            self._recovery.reclaim(account)
         return True
 
     def _list(self, account: Account) -> None:
@@ -342,43 +351,6 @@ class Ledger:
         finally:
             with self._lock:
                 account.busy = False
-
-    def _look_for_lapsed(self, account: Account) -> None:
-        """Somebody is refused: what dead instances still hold goes back first."""
-        now = self._now()
-        if now - self._looked_for_lapsed.get(account.path, 0.0) < LOOK_FOR_LAPSED_S:
-            return
-        self._looked_for_lapsed = {path: at for path, at in self._looked_for_lapsed.items() if now - at < LOOK_FOR_LAPSED_S}
-        self._looked_for_lapsed[account.path] = now
-        try:
-            for allowance in lapsed.all_documents(self._store, f"{account.path}/allowances", group=False):
-                if lapsed.is_lapsed(allowance, now):
-                    self._reconcile(allowance, now)
-        except StoreUnavailable as error:
-            log.warning("lapsed allowances of budget %s cannot be reconciled: %s", account.budget.id, error)
-
-    def _look_for_gone(self, account: Account, now: float) -> None:
-        """Allowances that we lost to others: what we wrote too late is counted once more."""
-        for lost in [one for one in account.gone if now - one[1] >= GONE_LOOK_S]:
-            account.gone.remove(lost)
-            try:
-                tombstone = lapsed.find_tombstone(self._store, account.path, lost[0])
-                there = self._store.get(transfers.allowance_path(account.path, lost[0]))
-                if tombstone is not None:
-                    lapsed.recount(self._store, tombstone)
-                elif there is not None and lapsed.is_lapsed(there, now):
-                    self._reconcile(there, now)
-            except StoreUnavailable:
-                there = None
-                account.gone.append((lost[0], now))
-            if there is not None and not lapsed.is_lapsed(there, now):
-                account.gone.append((lost[0], now))
-
-    def _reconcile(self, allowance: Document, now: float) -> int | None:
-        returned = lapsed.reconcile(self._store, allowance, now, self._retention_days)
-        if returned is not None:
-            log.warning("reconciled allowance %s of a lost instance: %s went back to its budget", allowance.path, returned)
-        return returned
 
     def _new_id(self) -> str:
         if self._process != os.getpid():  # a forked process is another instance

@@ -11,8 +11,9 @@ SPAN_S_MAX = 30.0
 PERIOD_SPANS = 10  # of a period, so that a minute's limit is not lent out at its beginning
 REMAINING_SPANS = 16
 MEMORY_S = 20.0
-LINGER_SHARE = 256
+NEGLIGIBLE_SHARE = 256
 NEAR_CALLS = 500
+CALLS_OF_A_PACE = 2.5  # one call now and then has none
 FIRST_LOOK_S = 1.0  # a burst within the first second says nothing of a rate
 
 
@@ -38,6 +39,11 @@ class Rate:
         self._decay(now)
         seen_s = max(FIRST_LOOK_S, now - self._began_at)
         return self._sum / (MEMORY_S * (1.0 - math.exp(-seen_s / MEMORY_S)))
+
+    def recent(self, now: float) -> float:
+        """What was added lately, old amounts counting less."""
+        self._decay(now)
+        return self._sum
 
     def _decay(self, now: float) -> None:
         passed_s = max(0.0, now - self._updated_at)
@@ -74,7 +80,8 @@ class Pace:
     def spare(self, now: float, period_s: float) -> int:
         """How much to have at hand beyond what is held; 0 where every call borrows for itself: at first and near the end."""
         own = self._own.per_s(now)
-        if self.remaining is None or self.remaining <= 0 or own <= 0:
+        few = self._own.recent(now) < CALLS_OF_A_PACE * self._need
+        if self.remaining is None or self.remaining <= 0 or own <= 0 or few:
             return 0
         everywhere = max(own, self._everywhere.per_s(now))
         span_s = min(SPAN_S_MAX, period_s / PERIOD_SPANS, self.remaining / everywhere / REMAINING_SPANS)
@@ -87,4 +94,8 @@ class Pace:
 
     def linger(self) -> int:
         """What may lie about for a moment when calls turned out cheap: the next one will want it."""
-        return min(int(2 * self._need), max(0, self.remaining or 0) // LINGER_SHARE)
+        return min(int(2 * self._need), self.negligible())
+
+    def negligible(self) -> int:
+        """What matters to nobody, seeing what is left."""
+        return max(0, self.remaining or 0) // NEGLIGIBLE_SHARE

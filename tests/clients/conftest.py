@@ -10,6 +10,7 @@ import anthropic
 import claude_cli
 import pytest
 from claude_cli import Cli
+from everywhere import served_everywhere
 from house import Served, served
 
 from gateway.sandbox import Sandbox
@@ -24,6 +25,20 @@ def sandbox_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gateway(tmp_path: Path, sandbox_key: Path) -> Iterator[Served]:
     with Sandbox(key_path=sandbox_key, environment={}) as sandbox, served(tmp_path, sandbox=sandbox) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def gateway_everywhere(tmp_path_factory: pytest.TempPathFactory, sandbox_key: Path) -> Iterator[Served]:
+    with Sandbox(key_path=sandbox_key, environment={}) as sandbox:
+        with served_everywhere(tmp_path_factory.mktemp("everywhere"), sandbox) as running:
+            yield running
+
+
+@pytest.fixture
+def everywhere(gateway_everywhere: Served) -> Served:
+    """A gateway with a provider of every kind, without scripted faults."""
+    gateway_everywhere.sandbox.clear()
+    return gateway_everywhere
 
 
 @pytest.fixture(scope="session")

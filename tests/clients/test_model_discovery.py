@@ -15,13 +15,15 @@ def discover(gateway: Served, credential: dict[str, str]) -> requests.Response:
 
 @pytest.mark.parametrize("header", ["authorization", "x-api-key", "both"])
 def test_models_are_discovered(gateway: Served, header: str) -> None:
-    """CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY: every row has an id that names Claude, and a name for the picker."""
+    """CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY: every model of Claude's has an id that says so, and a name for the picker;
+    the CLI passes over the others."""
     both = {"authorization": f"Bearer {gateway.key}", "x-api-key": gateway.key}
     answer = discover(gateway, both if header == "both" else {header: both[header]})
     assert answer.status_code == 200
     rows = answer.json()["data"]
     assert "claude-opus-5-5" in [row["id"] for row in rows]
-    assert all("claude" in row["id"] and row["display_name"].startswith("Claude") for row in rows)
+    assert all(row["display_name"].startswith("Claude") for row in rows if "claude" in row["id"])
+    assert "gemini-3.8-flash" in [row["id"] for row in rows]
     assert answer.json()["has_more"] is False
 
 

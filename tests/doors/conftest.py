@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from everywhere import served_everywhere
 from house import Served, served
 
 from gateway.sandbox import Sandbox
@@ -37,6 +38,25 @@ def gateway(door_gateway: Served) -> Iterator[Served]:
     door_gateway.server_errors.clear()
     yield door_gateway
     check_server_errors(door_gateway)
+
+
+@pytest.fixture(scope="session")
+def gateway_everywhere(tmp_path_factory: pytest.TempPathFactory, key_path: Path) -> Iterator[Served]:
+    """With a provider of every kind."""
+    with (
+        Sandbox(key_path=key_path) as sandbox,
+        served_everywhere(tmp_path_factory.mktemp("everywhere"), sandbox, GATEWAY_PING_INTERVAL_S="0.2") as gateway,
+    ):
+        yield gateway
+
+
+@pytest.fixture
+def everywhere(gateway_everywhere: Served) -> Iterator[Served]:
+    """That gateway, without scripted faults."""
+    gateway_everywhere.sandbox.clear()
+    gateway_everywhere.server_errors.clear()
+    yield gateway_everywhere
+    check_server_errors(gateway_everywhere)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 # Which locations, hosts and project ids fit depends on the kind of provider, and no schema of all kinds can say so.
 CONFIG = """
 [[operations]]
-include-path = ["/providers", "/providers/{id}"]
+include-path = ["/providers", "/providers/{id}", "/configs", "/configs/{id}"]
 checks.positive_data_acceptance.enabled = false
 """
 

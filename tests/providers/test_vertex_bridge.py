@@ -1,6 +1,9 @@
 """What of a Claude request Vertex AI takes, and what its refusals teach: by the sentence, nothing more."""
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -89,6 +92,19 @@ def test_a_refusal_that_names_nothing_to_drop_teaches_nothing(message: str) -> N
     assert parse_lesson(message, BETAS, SENT) is None
 
 
+@dataclass(frozen=True)
+class Result:
+    betas: tuple[str, ...]
+    document: JsonObject
+    dropped: tuple[str, ...]
+
+
+def bridged(betas: Iterable[str], document: JsonObject, **how: Any) -> Result:
+    """With the edit made."""
+    found = bridge(betas, document, **how)
+    return Result(found.betas, JsonObject(document.edited(drop=found.edit.drop, put=found.edit.put)), found.dropped)
+
+
 def test_the_closed_list_holds_nothing_that_is_asked() -> None:
     """Dropping one of these would answer another question."""
     forbidden = {"tools", "system", "thinking", "messages", "safeguards", "model", "max_tokens", "tool_choice", "stop_sequences"}
@@ -129,7 +145,7 @@ def test_an_object_left_empty_goes_whole() -> None:
 def test_messages_of_any_kind_are_met_calmly(messages: bytes) -> None:
     """What is no list of objects is the provider's to refuse."""
     document = JsonObject(b'{"messages":' + messages + b"}")
-    result = bridge((), document, by_table=True, counting=False, lesson=Lesson())
+    result = bridged((), document, by_table=True, counting=False, lesson=Lesson())
     assert json.loads(result.document.source)["messages"] is not False
 
 
@@ -143,7 +159,7 @@ def test_a_clients_betas_are_split_and_said_once() -> None:
 def test_a_lesson_is_kept_in_both_dialects(by_table: bool) -> None:
     """The table is for Messages clients, what was learned is for all; both are named."""
     lesson = Lesson(frozenset({"web-search-2025-03-05"}), frozenset({"metadata"}))
-    found = bridge(
+    found = bridged(
         ("web-search-2025-03-05", "claude-code-20250219"), JsonObject(SENT), by_table=by_table, counting=False, lesson=lesson
     )
     assert "claude-code-20250219" in found.betas and "web-search-2025-03-05" not in found.betas
@@ -155,13 +171,13 @@ def test_a_lesson_is_kept_in_both_dialects(by_table: bool) -> None:
 
 def test_a_vertex_client_loses_nothing_unlearned() -> None:
     """It knows its upstream."""
-    found = bridge(BETAS, JsonObject(SENT), by_table=False, counting=False, lesson=Lesson())
+    found = bridged(BETAS, JsonObject(SENT), by_table=False, counting=False, lesson=Lesson())
     assert (found.betas, found.document.source, found.dropped) == (BETAS, SENT, ())
 
 
 @pytest.mark.parametrize("by_table", [True, False])
 def test_counting_takes_no_field_whose_beta_cannot_go_along(by_table: bool) -> None:
     """Both halves go together, in counting too."""
-    found = bridge((*BETAS, "compact-2026-01-12"), JsonObject(SENT), by_table=by_table, counting=True, lesson=Lesson())
+    found = bridged((*BETAS, "compact-2026-01-12"), JsonObject(SENT), by_table=by_table, counting=True, lesson=Lesson())
     assert found.betas == ("claude-code-20250219",)
     assert "context_management" not in found.document and b'"low"' not in found.document.raw("messages")

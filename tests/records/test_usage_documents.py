@@ -77,7 +77,8 @@ def test_a_log_line_is_what_cloud_logging_reads() -> None:
     """Severity, trace, httpRequest, one line of JSON."""
     stream = io.StringIO()
     http = {"requestMethod": "POST", "status": 200, "latency": "1.000s"}
-    LineLog(stream).write(render_log_line(render_document(CALL, OUTCOME, 400), http, "projects/p/traces/abc"))
+    trace = {"logging.googleapis.com/trace": "projects/p/traces/abc"}
+    LineLog(stream).write(render_log_line(render_document(CALL, OUTCOME, 400), http, trace))
     text = stream.getvalue()
     assert text.count("\n") == 1 and text.endswith("\n")
     line = json.loads(text)
@@ -91,7 +92,7 @@ def test_a_log_line_is_what_cloud_logging_reads() -> None:
 def test_no_prompt_no_key_and_no_credential_is_written_down() -> None:
     """Neither in the document nor in the line."""
     document = render_document(CALL, OUTCOME, 400)
-    for text in (repr(document), json.dumps(render_log_line(document, {}, None), default=str)):
+    for text in (repr(document), json.dumps(render_log_line(document, {}, {}), default=str)):
         assert PROMPT not in text and KEY not in text and "secret-json" not in text
 
 
@@ -103,7 +104,7 @@ def test_severity_follows_the_status() -> None:
 def test_a_person_at_a_terminal_reads_a_sentence() -> None:
     """Tokens, dollars, milliseconds, who."""
     stream = io.StringIO()
-    LineLog(stream, for_people=True).write(render_log_line(render_document(CALL, OUTCOME, 400), {}, None))
+    LineLog(stream, for_people=True).write(render_log_line(render_document(CALL, OUTCOME, 400), {}, {}))
     assert stream.getvalue() == (
         "anthropic claude-opus-5-5[1m] 200 · 122 → 31 tokens · $0.123457 · 1000 ms · ana@x.test · req_1\n"
     )

@@ -69,7 +69,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule(which=st.integers(0, 1000), released=st.booleans())
     def end(self, which: int, released: bool) -> None:
-        instance, one, hold = self.open.pop(which % len(self.open))
+        _, one, hold = self.open.pop(which % len(self.open))
         if released:
             hold.release()
             self.admitted -= 1

@@ -94,8 +94,9 @@ def matched(book: BudgetBook, **of_call: Any) -> list[str]:
     [
         ("organization", None, True), ("project", "acme", True), ("project", "other", False), ("user", "ANA@example.com", True),
         ("group", "eng", True), ("group", "ops", False), ("key", "key_1", True), ("provider", "vertex", True),
-        ("model", "Claude-*", True), ("model", "gemini-*", False), ("metadata", "team=core", True), ("metadata", "team=web", False),
-        ("metadata", "cost=free", False), ("session", "s-1", True), ("session", "s-2", False), ("key", "*", True),
+        ("model", "Claude-*", True), ("model", "gemini-*", False), ("metadata", "team=core", True),
+        ("metadata", "team=web", False), ("metadata", "cost=free", False), ("session", "s-1", True), ("session", "s-2", False),
+        ("key", "*", True),
     ],
 )  # fmt: skip
 def test_a_budget_counts_the_calls_of_its_scope(scope_type: str, scope_id: str | None, counts: bool) -> None:

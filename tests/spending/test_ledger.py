@@ -1,5 +1,6 @@
 """The ledger as a call meets it: admitted, settled, refused, and what the store sees of it."""
 
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from ledger_doubles import (
     run,
     settle,
 )
+from wire import eventually
 
 from gateway.canonical.errors import BudgetExceeded, RateExceeded, Unavailable
+from gateway.canonical.steps import Work
 from gateway.canonical.store import Create, Delete
 from gateway.canonical.usage import Usage
 from gateway.spending.holds import UNLIMITED
@@ -72,6 +75,53 @@ def test_without_budgets_a_call_costs_one_look_into_memory(store: FailingStore, 
     assert reserve(ledger, 1, 1.0) is UNLIMITED
     assert reserve(ledger, 2, 1.0) is UNLIMITED
     assert store.operations == ["query"]
+
+
+def test_nothing_blocks_where_calls_are_driven(store: FailingStore, ledger: Ledger) -> None:
+    """Whatever asks the store is handed out as work: the event loop itself never waits for it."""
+    put_budget(store)
+    steps = ledger.reserve(call(1, dollars(1)), plan())
+    pause = steps.send(None)
+    works = 0
+    with pytest.raises(StopIteration):
+        while True:
+            before = len(store.operations)
+            assert isinstance(pause, Work)
+            result = pause.run()
+            assert len(store.operations) > before
+            works, before = works + 1, len(store.operations)
+            pause = steps.send(result)
+            assert len(store.operations) == before
+    assert works == 2  # the budgets, and the first allowance
+
+
+def test_a_call_given_up_while_it_borrows_holds_nobody_back(store: FailingStore, ledger: Ledger, clock: HandClock) -> None:
+    """Its client went away before the borrowing began, or just after: the next call borrows for itself."""
+    put_budget(store)
+    for runs in (False, True):
+        steps = ledger.reserve(call(1, dollars(1)), plan())
+        pause = steps.send(None)
+        while pause.run.__name__ != "serve":
+            pause = steps.send(pause.run())
+        if runs:
+            pause.run()
+        steps.close()
+        pause.run()
+        reserve(ledger, 2, 1.0).release()
+        rounds(ledger, clock, 10)
+    assert store.query("allowances", group=True).documents == []
+
+
+def test_the_ledger_looks_after_itself(store: FailingStore) -> None:
+    """Its own thread lists an open call within two seconds or so, and ends when the ledger is closed."""
+    put_budget(store)
+    ledger = Ledger(store, StatedEstimates())  # type: ignore[arg-type]
+    hold = reserve(ledger, 1, 1.0)
+    eventually(lambda: ledger.state("bud_1").held == dollars(1))
+    hold.settle(Usage(), dollars(0.5))
+    ledger.close(5.0)
+    assert ledger.state("bud_1").spent == dollars(0.5)
+    assert not [thread for thread in threading.enumerate() if thread.name == "ledger"]
 
 
 def test_a_call_that_no_budget_counts_is_free(store: FailingStore, ledger: Ledger) -> None:

@@ -29,9 +29,10 @@ class Process:
     def __init__(self, store_url: str) -> None:
         script = Path(__file__).with_name("ledger_instance.py")
         figures = ["8", str(dollars(COST)), str(dollars(WORST)), str(dollars(WORST)), "1.0"]
+        paths = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
         self.process = subprocess.Popen(
             [sys.executable, str(script), store_url, *figures],
-            env=os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=os.environ | {"PYTHONPATH": paths}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.said: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -26,7 +26,7 @@ class KeyFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     expires_at: Moment | UnsetType | None = UNSET
     allowed_models: Globs | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
-    config: UnsetType | None = UNSET
+    config: Id | UnsetType | None = UNSET
 
 
 class NewKey(KeyFields, kw_only=True):
@@ -54,7 +54,7 @@ class Key(msgspec.Struct):
     groups: list[str]
     allowed_models: list[str] | None
     metadata: dict[str, str]
-    config: None
+    config: str | None
     hint: Annotated[str, Meta(description="The last characters of the secret")]
     revoked_at: Moment | None
     rotated_at: Moment | None

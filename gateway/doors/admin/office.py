@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gateway.administration.budgets import Budgets, TestAlert, no_alerts
 from gateway.administration.changes import Changes
+from gateway.administration.configs import Configs
 from gateway.administration.keys import Keys
 from gateway.administration.projects import Projects
 from gateway.administration.provider_tests import Probe, Tokens
@@ -53,6 +54,10 @@ class Office:
     @property
     def budgets(self) -> Budgets:
         return Budgets(self.store, self.changes, self.now, self._provider_ids, self.test_alert)
+
+    @property
+    def configs(self) -> Configs:
+        return Configs(self.store, self.changes, self.now, self._provider_ids)
 
     @property
     def _provider_ids(self) -> list[str]:

@@ -17,7 +17,7 @@ class ProjectFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     allowed_models: Globs | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
     budget_message: Line500 | UnsetType | None = UNSET
-    config: UnsetType | None = UNSET
+    config: Id | UnsetType | None = UNSET
 
 
 class NewProject(ProjectFields, kw_only=True):
@@ -35,7 +35,7 @@ class Project(msgspec.Struct):
     allowed_models: list[str] | None
     metadata: dict[str, str]
     budget_message: str | None
-    config: None
+    config: str | None
     created_at: Moment
     updated_at: Moment
     warnings: Warnings | UnsetType = UNSET

@@ -13,9 +13,10 @@ from gateway.doors.admin.fields import Globs, Id, Label, Moment, Warnings, Word1
 from gateway.doors.admin.office import Office
 from gateway.doors.admin.route import PAGE, WRITE, Asked, Deleted, Page, Route, deleted
 from gateway.providers import PROVIDERS
-from gateway.settings import LOCATION
 
 MODELS_TRIED_MAX = 20
+LOCATION = r"global|us|eu|jp|au|apac|[a-z]{2,20}(?:-[a-z]+)+-?\d{1,2}"
+"""Of Google or of AWS: `us-east5`, `us-east-1`. Which of them fits, its kind says."""
 SEGMENT = f"(?:(?!/){VISIBLE})+"
 Kind = Annotated[str, Meta(extra_json_schema={"enum": list(PROVIDERS)})]
 Credential = Annotated[
@@ -30,8 +31,9 @@ BaseUrl = Annotated[
     str,
     Meta(
         max_length=300,
-        pattern=r"^https://(?:[a-z0-9-]{1,60}\.)+[a-z]{2,20}(?::[1-9][0-9]{1,3})?$",
-        description="`https://host[:port]`, public; replaces the location's own host",
+        pattern=r"^https://(?:[a-z0-9-]{1,60}\.)+[a-z]{2,20}(?::[1-9][0-9]{1,3})?(?:/[A-Za-z0-9._~-]+)*$",
+        description="`https://host[:port]`, public; replaces the location's own host. For kind `openai` with the path that its "
+        "clients begin at, such as `/v1`. Google's and AWS's kinds stay under their own domains",
     ),
 ]
 ProjectId = Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{4,28}[a-z0-9]$", description="Of Google Cloud")]
@@ -39,8 +41,16 @@ Models = Annotated[
     dict[Label, Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$")]],
     Meta(max_length=LIST_MAX, description="Alias → upstream id"),
 ]
+WorkspaceId = Annotated[str, Meta(pattern="^wrkspc_[A-Za-z0-9]{1,64}$", description="Where Anthropic divides an account")]
+RequestType = Annotated[
+    str,
+    Meta(
+        description="Vertex AI: `dedicated` uses provisioned throughput alone, `shared` none of it",
+        extra_json_schema={"enum": ["dedicated", "shared"]},
+    ),
+]
 Locations = Annotated[
-    list[Annotated[str, Meta(pattern=whole(LOCATION.pattern), max_length=64)]],
+    list[Annotated[str, Meta(pattern=whole(LOCATION), max_length=64)]],
     Meta(min_length=1, max_length=LIST_MAX, examples=[["global"]]),
 ]
 
@@ -55,6 +65,9 @@ class ProviderFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     base_url: BaseUrl | UnsetType | None = UNSET
     allowed_models: Globs | UnsetType | None = UNSET
     models: Models | UnsetType = UNSET
+    workspace_id: WorkspaceId | UnsetType | None = UNSET
+    quota_project_id: ProjectId | UnsetType | None = UNSET
+    request_type: RequestType | UnsetType | None = UNSET
 
 
 class WholeProvider(ProviderFields, kw_only=True):
@@ -81,6 +94,9 @@ class Provider(msgspec.Struct):
     base_url: str | None
     allowed_models: list[str] | None
     models: dict[str, str]
+    workspace_id: str | None
+    quota_project_id: str | None
+    request_type: str | None
     created_at: Moment | None
     updated_at: Moment | None
     source: Literal["store", "environment"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.canonical.errors import MethodNotAllowed, NotFound
 from gateway.canonical.store import Json
-from gateway.doors.admin import budgets, keys, listings, projects, providers, usage
+from gateway.doors.admin import budgets, configs, keys, listings, projects, providers, usage
 from gateway.doors.admin.office import Office
 from gateway.doors.admin.openapi import render_openapi
 from gateway.doors.admin.route import Asked, Route
@@ -28,6 +28,7 @@ ROUTES: tuple[Route, ...] = (
     *keys.ROUTES,
     *providers.ROUTES,
     *budgets.ROUTES,
+    *configs.ROUTES,
     *usage.ROUTES,
     *listings.ROUTES,
     Route("GET", "/openapi.json", "This description", describe, dict[str, Any], refusals=(400, 401)),

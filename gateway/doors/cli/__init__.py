@@ -10,6 +10,7 @@ import click
 from gateway import NAME, VERSION
 from gateway.doors.cli.budgets import budget
 from gateway.doors.cli.claude_code import claude_code
+from gateway.doors.cli.configs import config
 from gateway.doors.cli.desk import Desk, DeskOpener, Refusing
 from gateway.doors.cli.doctor import doctor
 from gateway.doors.cli.keys import key
@@ -31,5 +32,5 @@ def cli() -> None:
 
 usage.add_command(export)
 usage.add_command(erase)
-for command in (project, key, provider, budget, usage, models, prices, claude_code, settings, doctor, audit):
+for command in (project, key, provider, config, budget, usage, models, prices, claude_code, settings, doctor, audit):
     cli.add_command(command)

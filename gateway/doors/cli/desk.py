@@ -8,11 +8,13 @@ import click
 
 from gateway.administration.budgets import Budgets, TestAlert, no_alerts
 from gateway.administration.changes import Changes, Who
+from gateway.administration.configs import Configs
 from gateway.administration.keys import Keys
 from gateway.administration.projects import Projects
 from gateway.administration.provider_tests import Probe, Tokens
 from gateway.administration.providers import Providers
 from gateway.administration.refusals import AdminError
+from gateway.administration.web import Ask
 from gateway.canonical.store import Store, StoreError
 from gateway.providers.provider import Provider
 from gateway.settings import Settings, SettingsFault
@@ -32,6 +34,8 @@ class Desk:
     now: Callable[[], float]
     who: str
     test_alert: TestAlert = no_alerts
+    ask: Ask | None = None  # for the doctor; without them it leaves out what they are for
+    read_secret: Callable[[str], str] | None = None
 
     @property
     def operator(self) -> Who:
@@ -56,6 +60,10 @@ class Desk:
     @property
     def budgets(self) -> Budgets:
         return Budgets(self.store, self.changes, self.now, self._provider_ids, self.test_alert)
+
+    @property
+    def configs(self) -> Configs:
+        return Configs(self.store, self.changes, self.now, self._provider_ids)
 
     @property
     def _provider_ids(self) -> list[str]:

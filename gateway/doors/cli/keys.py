@@ -29,6 +29,7 @@ def field_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--allow-model", "allowed_models", multiple=True, metavar="GLOB", help="default: what the project allows; repeatable"
         ),
         click.option("--expires", "expires_at", metavar="WHEN", help="30d, 2026-12-01 or 2026-12-01T00:00:00Z; default: never"),
+        click.option("--config", metavar="ID", help="the routing config of its calls; default: the project's"),
         click.option("--group", "groups", multiple=True, help="repeatable"),
         click.option("--user", help="whose key it is; upper and lower case are one"),
         click.option("--name"),
@@ -70,7 +71,7 @@ def show_key(key_id: str, style: str) -> None:
 @key.command()
 @click.argument("key_id", metavar="ID")
 @field_options
-@unset_option("user", "groups", "expires_at", "allowed_models", "metadata")
+@unset_option("user", "groups", "expires_at", "allowed_models", "metadata", "config")
 @style_option()
 def update(key_id: str, unset: tuple[str, ...], style: str, **fields: Any) -> None:
     """Change the fields that are named; the others stay."""

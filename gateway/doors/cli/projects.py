@@ -23,6 +23,7 @@ def field_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The fields that create and update share."""
     for option in (
         click.option("--budget-message", help="what callers are told beside a refusal for want of budget"),
+        click.option("--config", metavar="ID", help="the routing config of its calls, where their key has none"),
         click.option("--metadata", multiple=True, type=Pairs(), help="a label of every call; repeatable"),
         click.option("--allow-model", "allowed_models", multiple=True, metavar="GLOB", help="default: every model; repeatable"),
         click.option(
@@ -69,7 +70,7 @@ def show_project(project_id: str, style: str) -> None:
 @project.command()
 @click.argument("project_id", metavar="ID")
 @field_options
-@unset_option("providers", "allowed_models", "metadata", "budget_message")
+@unset_option("providers", "allowed_models", "metadata", "budget_message", "config")
 @style_option()
 def update(project_id: str, unset: tuple[str, ...], style: str, **fields: Any) -> None:
     """Change the fields that are named; the others stay."""

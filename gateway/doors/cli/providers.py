@@ -26,10 +26,14 @@ def field_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--model", "models", multiple=True, type=Pairs(), help="alias=upstream id; repeatable"),
         click.option("--allow-model", "allowed_models", multiple=True, metavar="GLOB", help="default: every model; repeatable"),
-        click.option("--base-url", help="scheme://host[:port] in place of the location's own"),
+        click.option("--request-type", type=click.Choice(["dedicated", "shared"]), help="Vertex AI: provisioned throughput "
+                     "alone, or none of it; default: what there is"),
+        click.option("--quota-project-id", help="the Google Cloud project whose quota calls count against"),
+        click.option("--workspace-id", help="where Anthropic divides an account: wrkspc_…"),
+        click.option("--base-url", help="scheme://host[:port] in place of the location's own; for kind openai with a path"),
         click.option("--location", "locations", multiple=True, help="default: global; repeatable, in order"),
         click.option("--project-id", help="the Google Cloud project that calls are billed to; default: the credential's"),
-    ):
+    ):  # fmt: skip
         command = option(command)
     return command
 
@@ -66,7 +70,7 @@ def show_provider(provider_id: str, style: str) -> None:
 @click.argument("provider_id", metavar="ID")
 @click.option("--credential", help="adc, projects/P/secrets/S/versions/V, file:PATH or env:NAME")
 @field_options
-@unset_option("project_id", "locations", "base_url", "allowed_models", "models")
+@unset_option(*DEFAULTS)
 @style_option()
 def update(provider_id: str, credential: str | None, unset: tuple[str, ...], style: str, **fields: Any) -> None:
     """Change the fields that are named; the others stay."""
