@@ -3,7 +3,7 @@ PYTHON := $(VENV)/bin/python
 PORT ?= 8080
 WORKERS ?= 2
 
-.PHONY: run test test-full check clients lock bench soak clean help
+.PHONY: run test test-full test-infra check clients lock bench soak clean help
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -12,15 +12,18 @@ run: $(VENV)/.run  ## the gateway on http://127.0.0.1:8080, with a pretend Claud
 	@$(PYTHON) -m gateway serve --port $(PORT)
 
 test: $(VENV)/.dev  ## everything that takes seconds, offline
-	@$(PYTHON) -m pytest -n $(WORKERS) -m "not full"
+	@$(PYTHON) -m pytest -n $(WORKERS) -m "not full and not infra"
 
 test-full: $(VENV)/.dev  ## what takes minutes
 	@$(PYTHON) -m pytest -n $(WORKERS) -m full
 
-check: $(VENV)/.dev  ## lint, types, floors
+test-infra: $(VENV)/.dev  ## terraform, deploy scripts, Cloud Build and the container, without a cloud or an engine
+	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m infra tests/infra
+
+check: $(VENV)/.dev  ## lint, types, floors, the deployment's files
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy gateway main.py
-	@$(PYTHON) -m pytest tests/test_architecture.py
+	@$(PYTHON) -m pytest tests/test_architecture.py tests/infra/test_files.py
 
 clients:  ## the real Claude Code CLI, pinned, outside the repository; for the tests
 	@sh tests/clients/install.sh

@@ -1,4 +1,4 @@
-"""`python -m bench`: a run, a comparison of two, a soak, or the tables of a run written into documents."""
+"""`python -m bench`: a run, a comparison of two, a soak, what crossing costs, or the tables of a run written into documents."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from bench import crossing
 from bench.compare import render_differences
 from bench.measures import MEASURES
 from bench.native import Tools, prepare_tools
@@ -32,6 +33,9 @@ def main(arguments: list[str]) -> int:
         return 0
     if options.what == "table":
         return write_tables(options.files, options.soak)
+    if options.what == "crossing":
+        print(crossing.render(crossing.measure()))
+        return 0
     tools = prepare_tools()
     if tools.language != "C":
         print("no C compiler found (set CC): Python tools take over, and their own ceiling limits what is seen", file=sys.stderr)
@@ -40,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="run", choices=("run", "soak", "table"))
+    parser.add_argument("what", nargs="?", default="run", choices=("run", "soak", "table", "crossing"))
     parser.add_argument("files", nargs="*", type=Path, help="for table: a result, then documents with <!-- bench:… --> marks")
     parser.add_argument("--quick", action="store_true", help="at most a minute; ratios only roughly right")
     parser.add_argument("--peers", default="", help=f"of {', '.join(PEERS)}; with commas or spaces between")

@@ -175,6 +175,7 @@ def build_house(
         list_models=_model_lister(directory),
         check_ready=_readiness(store, records),
         log_refusal=_refusal_logger(lines, telemetry),
+        trace_fields=lambda headers: trace_fields(headers, "", settings.google_project, traced=False),
         max_request_bytes=settings.max_request_bytes,
         allow_query_key=settings.allow_query_key,
         marks=marks,

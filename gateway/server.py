@@ -5,6 +5,7 @@ is to exchange.
 """
 
 import os
+import signal
 import socket
 import threading
 from types import FrameType
@@ -28,10 +29,13 @@ class Server(uvicorn.Server):
         self._house = house
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """In place of uvicorn's own, which raises the signal once more when it is done: SIGTERM would then end the process
+        before the house is closed."""
         if not self.should_exit:
             drain_s = self._house.settings.drain_s
             threading.Thread(target=self._house.answering.drain, args=(drain_s,), name="drain", daemon=True).start()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.force_exit or (self.should_exit and sig == signal.SIGINT)
+        self.should_exit = True
 
 
 def listen(host: str, port: int) -> socket.socket:

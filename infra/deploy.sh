@@ -57,7 +57,8 @@ done
 PROJECT=${PLACE[0]} REGION=${PLACE[1]}
 # shellcheck source=infra/lib/steps.sh
 source "$HERE/lib/steps.sh"
-PYTHON=$([[ -x $HERE/../.venv/bin/python ]] && printf '%s' "$HERE/../.venv/bin/python" || printf python3)
+# shellcheck source=infra/lib/release.sh
+source "$HERE/lib/release.sh"
 
 check_arguments() {
   check_place
@@ -128,13 +129,14 @@ database() {
   local found known
   found=$(look firestore databases describe --database="$DATABASE" --format='value(name,type)')
   known=$(look artifacts repositories describe "$NAME" --location="$REGION" --format='value(labels.database)')
-  if [[ -n $found && $known != made && $ADOPT == no ]]; then
+  if [[ -n $found && -z $known && $ADOPT == no ]]; then
     refuse "the database $DATABASE exists and was not made by deploy.sh. Its TTL policies would delete documents: choose another with" \
       "--database, or say --adopt-database if its collections are the gateway's"
   fi
   if [[ -n $found ]]; then
     [[ $found == *FIRESTORE_NATIVE* ]] || refuse "the database $DATABASE is not in native mode; choose another with --database"
     note "there already"
+    if [[ -z $known ]]; then change artifacts repositories update "$NAME" --location="$REGION" --update-labels=database=adopted; fi
     return
   fi
   change artifacts repositories update "$NAME" --location="$REGION" --update-labels=database=made
@@ -200,7 +202,7 @@ versions() {
 
 image() {
   if [[ -n $IMAGE ]]; then return; fi
-  step image "builds the image with Cloud Build, unless this source was built already" "two build minutes; 120 a day are free, then \$0.003 each"
+  step image "builds the image with Cloud Build, unless this source was built already" "two build minutes; 2,500 a month are free, then \$0.006 each"
   local repository=$REGION-docker.pkg.dev/$PROJECT/$NAME tag found
   tag=$("$PYTHON" "$HERE/lib/source_hash.py")
   IMAGE=$repository/gateway:$tag
@@ -213,18 +215,10 @@ image() {
     --service-account="projects/$PROJECT/serviceAccounts/$BUILD_ACCOUNT" --substitutions="_IMAGE=$IMAGE"
 }
 
-# read_service: release, url, candidate, candidate_url and serving, as they are now.
-read_service() {
-  local words
-  words=$(look run services describe "$NAME" --region="$REGION" --format=json)
-  words=$("$PYTHON" "$HERE/lib/service_state.py" <<<"$words")
-  release='' url='' candidate='' candidate_url='' serving=''
-  eval "$words"
-}
-
 # flags: how the service runs. GATEWAY_… values may hold commas, hence the other separator.
 flags() {
-  local env="GOOGLE_CLOUD_PROJECT=$PROJECT|GATEWAY_STORE=$STORE|GATEWAY_PUBLIC_URL=$PUBLIC_URL"
+  local env
+  env="GOOGLE_CLOUD_PROJECT=$PROJECT|GATEWAY_STORE=$STORE|GATEWAY_PUBLIC_URL=$PUBLIC_URL"
   env+="|GATEWAY_ADMIN_KEY=projects/$PROJECT/secrets/$ADMIN_SECRET/versions/latest"
   env+="|VERTEX_PROJECT_ID=$PROJECT|VERTEX_REGION=$VERTEX_LOCATION"
   if [[ -n $VERTEX_KEY ]]; then env+="|VERTEX_SERVICE_ACCOUNT_JSON=projects/$PROJECT/secrets/$KEY_SECRET/versions/latest"; fi
@@ -257,33 +251,6 @@ service() {
   fi
 }
 
-smoke() {
-  step smoke "asks the new revision whether it runs, under an address of its own" "nothing"
-  if [[ $DRY_RUN == yes ]]; then note "infra/smoke.sh URL-OF-THE-REVISION" && return; fi
-  read_service
-  [[ -n $candidate ]] || refuse "the newest revision did not start; its log says why: gcloud run services logs read $NAME --region=$REGION --project=$PROJECT"
-  identify
-  "$HERE/smoke.sh" "${candidate_url:-$url}"
-}
-
-identify() {
-  if [[ $PRIVATE == yes ]]; then
-    SMOKE_TOKEN=$(cloud auth print-identity-token)
-    export SMOKE_TOKEN
-  fi
-}
-
-traffic() {
-  step traffic "sends callers to the new revision; back to the old one if it fails there" "nothing"
-  if [[ $DRY_RUN == yes ]]; then note "gcloud run services update-traffic $NAME --to-revisions=NEW=100" && return; fi
-  if [[ $serving == "$candidate" ]]; then note "$candidate has it already" && return; fi
-  local before=$serving
-  change run services update-traffic "$NAME" --region="$REGION" --to-revisions="$candidate=100"
-  if "$HERE/smoke.sh" "$url"; then return; fi
-  if [[ -n $before ]]; then change run services update-traffic "$NAME" --region="$REGION" --to-revisions="$before=100"; fi
-  refuse "$candidate failed with traffic; ${before:-nothing} serves again"
-}
-
 sweep() {
   step sweep "asks every five minutes for what lost instances left behind" "\$0.10 a month; three jobs are free"
   if [[ $PRIVATE == yes ]]; then note "left out: behind Cloud Run's identity check the gateway cannot see who asks; docs/deploy.md" && return; fi
@@ -298,10 +265,12 @@ sweep() {
 doctor() {
   step doctor "looks at the endpoint and all it stands on, as you" "nothing"
   if [[ $DRY_RUN == yes ]]; then note "python -m gateway doctor --url $PUBLIC_URL" && return; fi
+  local told=("GATEWAY_STORE=$STORE" "GATEWAY_ADMIN_KEY=projects/$PROJECT/secrets/$ADMIN_SECRET/versions/latest"
+    "GATEWAY_PUBLIC_URL=$PUBLIC_URL" "VERTEX_PROJECT_ID=$PROJECT" "VERTEX_REGION=$VERTEX_LOCATION" "GOOGLE_CLOUD_PROJECT=$PROJECT")
   cd "$HERE/.."
   if ! "$PYTHON" -m gateway doctor --help 2>/dev/null | grep -q -- --url; then
     note "left out: no environment here to run it in; make test builds one"
-  elif ! GATEWAY_STORE=$STORE VERTEX_PROJECT_ID=$PROJECT VERTEX_REGION=$VERTEX_LOCATION "$PYTHON" -m gateway doctor --url "$url"; then
+  elif ! env "${told[@]}" "$PYTHON" -m gateway doctor --url "$url"; then
     note "deployed, but something is left to mend; see above"
   fi
 }

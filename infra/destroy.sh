@@ -69,12 +69,15 @@ survey() {
     list "secret $id" "$told" "made-by=$MADE_BY"
   done
   told=$(look artifacts repositories describe "$NAME" --location="$REGION" --format='value(name,labels.list())')
-  if [[ $WITH_DATA == yes ]] && made "$told" "made-by=$MADE_BY"; then
-    list "database $DATABASE" "$(look firestore databases describe --database="$DATABASE" --format='value(name)')${told##*/}" database=made
+  if [[ $WITH_DATA == yes ]]; then
+    id=$(look firestore databases describe --database="$DATABASE" --format='value(name)')
+    list "database $DATABASE" "${id:+$id $told}" database=made
   fi
   for id in run sweep build; do
-    list "account $NAME-$id" "$(look iam service-accounts describe "$NAME-$id@$PROJECT.iam.gserviceaccount.com" --format='value(email,description)')" "$ACCOUNT_MARK"
+    told=$(look iam service-accounts describe "$NAME-$id@$PROJECT.iam.gserviceaccount.com" --format='value(email,description)')
+    list "account $NAME-$id" "$told" "$ACCOUNT_MARK"
   done
+  told=$(look artifacts repositories describe "$NAME" --location="$REGION" --format='value(name,labels.list())')
   list "repository $NAME" "$told" "made-by=$MADE_BY" # last: its labels remember the rest
 }
 

@@ -42,10 +42,9 @@ while [[ $# -gt 0 ]]; do
   shift
 done
 [[ -n $PROJECT ]] || { usage >&2 && exit 2; }
-REGION=none-none1 # nothing here has one
+REGION=europe-west1 # nothing here has one, but the check of names wants it
 # shellcheck source=infra/lib/steps.sh
 source "$HERE/lib/steps.sh"
-PYTHON=$([[ -x $HERE/../.venv/bin/python ]] && printf '%s' "$HERE/../.venv/bin/python" || printf python3)
 POLL_S=${POLL_S:-15}
 
 # field NAME: of the key file on stdin. The private key goes no further.
@@ -107,7 +106,7 @@ wait_for_it() {
 # works: whether the provider answers, asked with the admin key; unknown counts as yes.
 works() {
   if [[ -z $URL ]]; then return 0; fi
-  local key told
+  local key told state
   key=$(look secrets versions access latest --secret="$NAME-admin-key")
   if [[ -z $key ]]; then return 0; fi
   told=$(curl --silent --max-time 60 --request POST --config <(printf 'header = "Authorization: Bearer %s"\n' "$key") \
@@ -127,7 +126,7 @@ retire() {
   change secrets versions disable "$OLD_VERSION" --secret="$SECRET"
 }
 
-NAME_TO_CHECK=$NAME REGION=europe-west1 check_place
+check_place
 use_names
 SECRET=${SECRET:-$KEY_SECRET}
 project_number >/dev/null

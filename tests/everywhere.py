@@ -30,7 +30,7 @@ MODELS = {
 
 
 @contextlib.contextmanager
-def served_everywhere(folder: Path, sandbox: Sandbox, **environment: str) -> Iterator[Served]:
+def served_everywhere(folder: Path, sandbox: Sandbox, **environment: Any) -> Iterator[Served]:
     """Beside `vertex`, which the environment sets up: `direct`, `aws`, `cloud`, `oai` and `studio`. Keywords are settings."""
     secrets = {"anthropic": sandbox.api_key, "bedrock": sandbox.aws_json, "google-claude": sandbox.service_account_json,
                "openai": sandbox.api_key, "gemini": sandbox.api_key}  # fmt: skip

@@ -1,9 +1,10 @@
 """The doctor: what of a deployment works, what does not, and what mends it."""
 
 import email.utils
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import unquote
 
 from gateway.administration.firestore_needs import Database, check_firestore
 from gateway.administration.provider_tests import (
@@ -30,18 +31,14 @@ SKEW_S = 30.0
 SKEW_S_MAX = 240.0  # Google takes assertions that are some minutes off, not more
 COUNTED_MAX = 1_000
 SECRET_SETTINGS = ("admin_key", "alert_webhook", "alert_webhook_secret", "alert_chat_webhook", "alert_smtp_password")
-TOLD_BY_GOOGLE = (
-    (
-        "ACCESS_TOKEN_TYPE_UNSUPPORTED",
-        "what was sent is no access token: check that the service-account JSON is valid and complete, that the key still exists "
-        "(gcloud iam service-accounts keys list --iam-account=ACCOUNT) and that the account has roles/aiplatform.user",
-    ),
-    (
-        "SERVICE_DISABLED",
-        "gcloud services enable aiplatform.googleapis.com --project=PROJECT, then wait for some minutes",
-    ),
-)
-"""Words in an answer of Google's that say more than its status does, and what mends it."""
+GOOGLE_TELEMETRY = "https://telemetry.googleapis.com"
+MEND_TELEMETRY = {
+    "google": "gcloud services enable telemetry.googleapis.com; gcloud projects add-iam-policy-binding PROJECT "
+    "--member=serviceAccount:ACCOUNT --role=roles/telemetry.writer",
+    "otlp": "check OTEL_EXPORTER_OTLP_HEADERS, which carry the endpoint's key",
+}
+NO_ACCESS_TOKEN = "ACCESS_TOKEN_TYPE_UNSUPPORTED"
+"""Google's reason for a 401 when what it was sent is no OAuth access token at all, or one it never issued."""
 
 
 def check_settings(settings: Settings) -> list[Finding]:
@@ -113,8 +110,11 @@ def _check_provider(provider: Provider, tokens: Tokens, probe: Probe) -> list[Fi
 
 
 def _sharpened(finding: Finding) -> Finding:
-    mend = next((mend for word, mend in TOLD_BY_GOOGLE if finding.state != "ok" and word in finding.words), None)
-    return replace(finding, mend=mend) if mend else finding
+    """With what Google's own reason says beyond the status."""
+    if finding.state == "ok" or NO_ACCESS_TOKEN not in finding.words:
+        return finding
+    first = "what was sent is no valid token: check that the service-account JSON is valid and complete and its account has"
+    return replace(finding, mend=f"{first} roles/aiplatform.user; {finding.mend}")
 
 
 def check_secrets(settings: Settings, providers: Sequence[Provider], read: Callable[[str], str]) -> list[Finding]:
@@ -130,6 +130,36 @@ def _check_secret(reference: str, read: Callable[[str], str]) -> Finding:
     except SecretError as error:
         return Finding("fail", f"secret {error.reference}", error.cause, error.mend)
     return Finding("ok", f"secret {reference}", "can be read")
+
+
+def check_telemetry(settings: Settings, tokens: Tokens, ask: Ask, environment: Mapping[str, str]) -> list[Finding]:
+    """Whether traces are taken: an empty export, which OTLP allows. Nothing to be done where telemetry is off."""
+    if settings.telemetry == "off":
+        return []
+    headers = {"content-type": "application/x-protobuf"}
+    url = f"{GOOGLE_TELEMETRY}/v1/traces"
+    if settings.telemetry == "google":
+        try:
+            headers["authorization"] = f"Bearer {tokens.token(ADC).value}"
+        except TokenError as error:
+            return [Finding("fail", "telemetry", error.what, error.mend)]
+    else:
+        base = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
+        url = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f"{base}/v1/traces"
+        headers |= _otlp_headers(environment.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
+    answer = ask("POST", url, headers, b"")
+    words = f"{url}: {answer.status or answer.words}"
+    if answer.status in (401, 403):
+        return [Finding("fail", "telemetry", words, MEND_TELEMETRY[settings.telemetry])]
+    if answer.status == 0 or answer.status == 404 or answer.status >= 500:
+        return [Finding("fail", "telemetry", words, "check OTEL_EXPORTER_OTLP_ENDPOINT and that this machine may connect to it")]
+    return [Finding("ok", "telemetry", f"{url} answers")]
+
+
+def _otlp_headers(text: str) -> dict[str, str]:
+    """`name=value,name=value`, percent-encoded (OpenTelemetry specification, OTLP exporter, 2026-11-21)."""
+    pairs = [pair.partition("=") for pair in text.split(",") if "=" in pair]
+    return {unquote(name).strip().lower(): unquote(value).strip() for name, _, value in pairs}
 
 
 def check_database(settings: Settings, tokens: Tokens, ask: Ask, *, emulated: bool) -> list[Finding]:

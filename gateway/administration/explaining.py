@@ -17,7 +17,8 @@ from gateway.providers.provider import Provider
 from gateway.routing.balance import Balancer
 from gateway.routing.config import Config
 from gateway.routing.health import Health
-from gateway.routing.itinerary import Itinerary, Limits
+from gateway.routing.itinerary import Itinerary
+from gateway.routing.limits import Limits
 from gateway.spending.prices import PriceBook
 
 TYPICAL = Usage(Tokens(input=1_000, output=1_000))
@@ -30,8 +31,7 @@ def explain(store: Store, prices: PriceBook, providers: list[Provider], config: 
     call = _call(asked, _caller(store, project, key_id), now)
     health = Health(None)
     balancer = Balancer(health, lambda t: prices.cost(t.model, t.provider.kind, t.location, TYPICAL).nanodollars)
-    residency = [tuple(config.residency)] if config.residency else []
-    way = Itinerary(call, config, {each.id: each for each in providers}, Limits(residency), health, balancer)
+    way = Itinerary(call, config, {each.id: each for each in providers}, Limits(), health, balancer)
     try:
         plan = way.plan("this config")
     except GatewayError as error:
@@ -81,7 +81,7 @@ def _caller(store: Store, project: str | None, key_id: str | None) -> Caller:
 
 def _call(asked: Any, caller: Caller, now: float) -> Call:
     if not isinstance(asked, dict):
-        raise invalid(["the request should be a JSON object: a body, or {\"headers\": {…}, \"body\": {…}}"])
+        raise invalid(['the request should be a JSON object: a body, or {"headers": {…}, "body": {…}}'])
     whole = isinstance(asked.get("body"), dict)
     body = asked["body"] if whole else asked
     headers = {str(name).lower(): str(value) for name, value in (asked.get("headers") or {}).items()} if whole else {}

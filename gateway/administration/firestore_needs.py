@@ -17,7 +17,7 @@ from gateway.canonical.store import Json
 
 API = "https://firestore.googleapis.com/v1/"
 TTL_FIELD = "expires_at"
-TTL_GROUPS = ("usage", "tokens", "allowances", "periods", "rollups", "alerts", "cache", "lessons")
+TTL_GROUPS = ("usage", "tokens", "allowances", "reconciled", "periods", "rollups", "alerts", "cache", "lessons")
 LISTED_BY = ("key_id", "user", "model", "provider", "session_id", "trace_id")
 COMPOSITES = tuple(("usage", ((name, "ASCENDING"), ("at", "DESCENDING"))) for name in LISTED_BY)
 """Collection group, and its fields with their orders; of query scope COLLECTION."""
@@ -163,7 +163,7 @@ def _list(database: Database, what: str, name: str, ask: Ask, headers: dict[str,
         if answer.status != 200:
             raise Unlisted(answer)
         document = answer.document()
-        rows += document.get(name, [])
+        rows += found if isinstance(found := document.get(name), list) else []
         if not (token := document.get("nextPageToken")):
             break
         page = f"{'&' if '?' in what else '?'}pageToken={quote(str(token))}"

@@ -83,8 +83,8 @@ def check_provider_works(provider: Provider, tokens: Tokens, probe: Probe, model
         tried = [upstream_of(provider, name) for name in models] or models_to_try(provider)
         findings += [_try(provider, model, location, account, probe) for model in tried for location in provider.locations]
         if not tried:
-            none = Finding("warn", "models", "nothing tells which models are there", "name one with --model, or give the provider models")
-            findings.append(none)
+            mend = "name one with --model, or give the provider models"
+            findings.append(Finding("warn", "models", "nothing tells which models are there", mend))
     return {"id": provider.id, "state": worst(findings), "data": [finding.render() for finding in findings]}
 
 

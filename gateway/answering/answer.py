@@ -15,7 +15,8 @@ from gateway.dialects import DIALECTS
 from gateway.providers.send import Sender
 from gateway.records.document import Outcome, render_document
 from gateway.records.writer import RecordWriter
-from gateway.routing.attempts import Attempts, offers_no_counting
+from gateway.routing.attempts import Attempts
+from gateway.routing.counting import offers_no_counting
 from gateway.routing.reading import read_document
 from gateway.spending.holds import Reserve
 from gateway.spending.prices import PriceBook

@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from gateway.answering.framing import framed
@@ -18,6 +19,7 @@ from gateway.canonical.money import format_dollars
 from gateway.canonical.reply import Relay, Reply
 from gateway.canonical.steps import Signal, Steps, Until, Wait
 from gateway.canonical.store import Create, Json
+from gateway.canonical.usage import Usage
 from gateway.dialects import DIALECTS
 from gateway.providers.crossing import dialect_of
 from gateway.providers.send import Attempt, Sender
@@ -307,6 +309,13 @@ class Run:
         outcome.usage = self._meter.usage()
         cost = self._house.prices.cost(target.model, target.provider.kind, target.location, outcome.usage)
         outcome.cost_nanodollars, outcome.price_version, outcome.price_known = cost.nanodollars, cost.price_version, cost.known
+        for other in self._attempt.beside if self._attempt else ():
+            outcome.cost_nanodollars += self._cost_of_prompt(other, outcome.usage)
+
+    def _cost_of_prompt(self, target: Target, usage: Usage) -> int:
+        """Of one that was asked beside and cut off: it read the same prompt, and had not said a word."""
+        prompt = replace(usage, tokens=replace(usage.tokens, output=0, thinking=0), iterations=(), searches=0)
+        return self._house.prices.cost(target.model, target.provider.kind, target.location, prompt).nanodollars
 
     def _take(self, attempt: Attempt) -> Attempt:
         self._attempt = attempt

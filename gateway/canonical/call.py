@@ -134,6 +134,7 @@ class Plan:
     legs: tuple[Leg, ...] = ()
     attempts_max: int = 6
     deadline_s: float = math.inf
+    hedge_s: float | None = None  # without a first word for so long, the next target is asked beside
     cache: CacheRule | None = None
     config: str | None = None  # `prod@3`: which config, in which version
     reasons: tuple[str, ...] = ()  # why these, in this order

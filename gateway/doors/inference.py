@@ -33,6 +33,8 @@ from gateway.doors.http import HttpRequest
 
 LABEL = re.compile(r"[\w.:@/-]{1,128}", re.ASCII)
 MODELS_PATH = re.compile(r"(?:^|/)v1/models(?:/(?P<model>[^:]+))?$")
+# Claude Code in Bedrock mode, at each start and without a key (2.1.329, 2026-11-20).
+ASKED_IN_PASSING = re.compile(r"(?:^|/)inference-profiles(?:/|$)")
 HELLO_PATH = re.compile(r"(?:^|/)api/hello$")
 JSON = "application/json"
 NOT_FOR_UPSTREAM = ("authorization", "cookie", "x-api-key", "x-goog-api-key", "x-portkey-api-key")
@@ -72,6 +74,7 @@ class InferenceDoor:
     marks: Mapping[str, str]  # headers that every reply bears
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
+    trace_fields: Callable[[Mapping[str, str]], Json] = lambda headers: {}  # for the log line of a refused request
 
     def handle(self, http: HttpRequest) -> Steps[Reply]:
         path = http.path.rstrip("/")
@@ -146,7 +149,7 @@ class InferenceDoor:
             caller = visit.caller
             who = {"project": caller.project, "key_id": caller.key_id, "user": caller.user} if caller else {}
             self.log_refusal({
-                "severity": "ERROR" if error.status >= 500 else "WARNING",
+                "severity": severity_of(error, visit.path),
                 "message": f"{visit.http.method[:40]} {visit.path[:200]} {error.status}",
                 "request_id": visit.id,
                 "status": error.status,
@@ -154,9 +157,17 @@ class InferenceDoor:
                 "reason": error.reason,
                 "latency_ms": round((self.clock() - visit.started) * 1000),
                 **who,
+                **self.trace_fields(visit.http.headers),
             })  # fmt: skip
         status, headers = visit.dialect.render_error_head(error)
         return Reply(status, {**headers, "content-type": JSON}, visit.dialect.render_error(error, visit.id))
+
+
+def severity_of(error: GatewayError, path: str) -> str:
+    """What a client asks of itself, and does well without, is no cause to look into the log."""
+    if error.status >= 500:
+        return "ERROR"
+    return "INFO" if error.status == 404 and ASKED_IN_PASSING.search(path) else "WARNING"
 
 
 def find_dialect(path: str) -> tuple[Dialect, Operation | None, re.Match[str] | None]:

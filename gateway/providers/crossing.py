@@ -90,7 +90,7 @@ def _check_mode(call: Call, target: Target) -> None:
     model = find(target.upstream_model) or find(target.model)
     if embed and (target.wire not in EMBEDDING_WIRES or (model and model.mode != "embedding")):
         there_are = ", ".join(each.id for each in all_models() if each.mode == "embedding")
-        raise InvalidRequest(f"model: {asked!r} makes no embeddings here; use one that does, such as {there_are}")
+        raise InvalidRequest(f"model: {asked!r} makes no embeddings at its provider; use one that does, such as {there_are}")
     if call.request.operation == "generate" and model and model.mode == "embedding":
         raise InvalidRequest(f"model: {asked!r} makes embeddings and does not talk; ask it at POST /v1/embeddings")
 

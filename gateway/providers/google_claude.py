@@ -49,6 +49,8 @@ def prepare(call: Call, target: Target, project_id: str, lesson: Lesson) -> Outg
     provider: Provider = target.provider
     place = f"projects/{quote(project_id, safe=':.-')}/locations/{quote(target.location, safe='-')}"
     headers = {name: value for name, value in outgoing.headers.items() if name != "anthropic-workspace-id"}
+    if provider.quota_project_id:
+        headers["x-goog-user-project"] = provider.quota_project_id
     workspace = quote(provider.workspace_id or "", safe="")
     return replace(outgoing, path=f"/v1/{place}/workspaces/{workspace}/invoke{outgoing.path}", headers=headers)
 

@@ -96,6 +96,7 @@ class Kind:
     hosts: tuple[str, ...] = ()  # where the credential may travel, with all their subdomains; empty: wherever base_url says
     counts_tokens: bool = True
     splits: Mapping[str, SplitWire] = field(default_factory=dict)  # those of `speaks` that may need several requests
+    without_links: tuple[str, ...] = ()  # those of `speaks` that take pictures and documents as base64 only
     path_in_base_url: bool = False  # base_url may go on behind the host
 
     def wire_for(self, vendor: str | None, spoken: str = "") -> str | None:

@@ -27,7 +27,7 @@ from gateway.canonical.errors import (
     UpstreamRefused,
 )
 from gateway.canonical.steps import Steps, Work
-from gateway.providers import PROVIDERS
+from gateway.providers import PROVIDERS, linked_media
 from gateway.providers.crossing import Crossing, cross
 from gateway.providers.hosts import host_faults
 from gateway.providers.http1 import Exchange, Head, Origin, Pool, Timeouts
@@ -77,6 +77,7 @@ class Attempt:
     crossing: Crossing | None = None
     held: list[bytes] = field(default_factory=list)  # what was read of a stream already, up to its first word
     body: bytes | None = None  # of a plain answer that was read already
+    beside: tuple[Target, ...] = ()  # who was asked the same at the same time, and cut off
 
     @property
     def upstream_request_id(self) -> str | None:
@@ -99,12 +100,12 @@ class Sender:
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     _open: Counter[str] = field(default_factory=Counter)  # requests under way, by provider
-    _unanswered: dict[str, Exchange] = field(default_factory=dict)  # by call
+    _unanswered: dict[str, list[Exchange]] = field(default_factory=dict)  # by call; two where a target is asked beside another
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def interrupt(self, call_id: str) -> None:
         """Ends a call's wait for an answer to begin, from another thread."""
-        if exchange := self._unanswered.get(call_id):
+        for exchange in tuple(self._unanswered.get(call_id, ())):
             exchange.interrupt()
 
     def send(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Steps[Attempt]:
@@ -131,6 +132,8 @@ class Sender:
             raise GatewayError("token counting is not offered there", status=501, kind="not_supported")
         crossing = cross(call, target)
         carried = crossing.call if crossing else call
+        if target.wire in kind.without_links:
+            carried = yield from linked_media.inline_links(carried, self.pool, self.wait_s)
         lesson = yield from self.lessons.known(target, operation)
         reminted = learned = False
         while True:
@@ -171,18 +174,23 @@ class Sender:
         started = self.clock()
         status = 0
         try:
-            exchange = self._unanswered[call.id] = self._open_exchange(call, target, wire, outgoing, token)
+            exchange = self._open_exchange(call, target, wire, outgoing, token)
+            waiting = self._unanswered.setdefault(call.id, [])
+            waiting.append(exchange)
             try:
                 head = yield from exchange.head(self.wait_s)
             except BaseException:
                 exchange.close()
                 raise
+            finally:
+                waiting.remove(exchange)
             status = head.status
         except GatewayError as error:
             status = error.status
             raise
         finally:
-            self._unanswered.pop(call.id, None)
+            if not self._unanswered.get(call.id):
+                self._unanswered.pop(call.id, None)
             ms = round((self.clock() - started) * 1000)
             tries.append(AttemptRecord(target.provider.id, target.location, status, ms))
         return Attempt(target, head, exchange, outgoing.dropped)

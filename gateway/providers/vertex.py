@@ -70,7 +70,7 @@ def prepare(call: Call, target: Target, project_id: str, lesson: Lesson) -> Outg
         put["stream"] = b"true"
     return Outgoing(
         path=_path(project_id, target, stream=call.request.stream, counting=counting),
-        headers=_headers(call, bridged.betas),
+        headers={**_headers(call, bridged.betas), **operator_headers(target.provider)},
         body=document.edited(drop=edit.drop if counting else (*edit.drop, "model"), put=put),
         betas=bridged.betas,
         dropped=bridged.dropped,
@@ -101,6 +101,13 @@ def _headers(call: Call, betas: tuple[str, ...]) -> dict[str, str]:
     if betas:
         headers["anthropic-beta"] = ",".join(betas)
     return headers
+
+
+def operator_headers(provider: Provider) -> dict[str, str]:
+    """What the operator says of every call: whose quota it counts against (Google API system parameters), and whether it may
+    use provisioned throughput (Vertex AI provisioned throughput guide; both 2026-11-20)."""
+    said = {"x-goog-user-project": provider.quota_project_id, "x-vertex-ai-llm-request-type": provider.request_type}
+    return {name: value for name, value in said.items() if value}
 
 
 def parse_error(call: Call, status: int, body: bytes, headers: Mapping[str, str], project_id: str) -> GatewayError:

@@ -4,7 +4,7 @@ Which models speak `:predict` and which `:embedContent`, and how many texts they
 and the Vertex AI text embeddings reference, 2026-11-20.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -26,13 +26,14 @@ from gateway.dialects.openai_embeddings import (
 )
 from gateway.providers import vertex_gemini
 from gateway.providers.provider import Lesson, Outgoing
-from gateway.providers.vertex import base_url
+from gateway.providers.vertex import base_url, operator_headers
 from gateway.providers.vertex_gemini import parse_error, parse_lesson
 
 __all__ = ["base_url", "join", "parse_error", "parse_lesson", "prepare", "split"]
 
 PREDICTED = ("gemini-embedding-001", "gemini-embedding-exp", "text-", "textembedding-")
 TEXTS_AT_ONCE = 250
+BYTES_AT_ONCE = 40_000  # a request may hold 20,000 tokens
 ONE_AT_A_TIME = ("gemini-embedding-",)
 REQUESTS_MAX = 100
 UNDERSTOOD = ("dimensions", "encoding_format", "input", "model", "task_type")
@@ -41,13 +42,12 @@ UNDERSTOOD = ("dimensions", "encoding_format", "input", "model", "task_type")
 def split(call: Call, target: Target) -> Sequence[Call]:
     """A call for each request. InvalidRequest for more than can be asked for one caller."""
     body = _decode(call)
-    wanted = parse_embedding(body)
-    most = _texts_at_once(target)
-    if len(wanted.texts) > most * REQUESTS_MAX:
-        raise InvalidRequest(f"input: this model takes {most} texts at a time; send at most {most * REQUESTS_MAX}")
-    if len(wanted.texts) <= most:
-        return (call,)
-    return [_with_input(call, body, texts) for texts in _pieces(wanted.texts, most)]
+    pieces = _pieces(parse_embedding(body).texts, target)
+    if len(pieces) > REQUESTS_MAX:
+        few = f"this model takes one text at a time; send at most {REQUESTS_MAX}"
+        much = f"this would take {len(pieces)} requests to the model, and {REQUESTS_MAX} are allowed; send fewer texts"
+        raise InvalidRequest(f"input: {few if _texts_at_once(target) == 1 else much}")
+    return (call,) if len(pieces) == 1 else [_with_input(call, body, texts) for texts in pieces]
 
 
 def _with_input(call: Call, body: Json, texts: Sequence[str]) -> Call:
@@ -58,7 +58,7 @@ def _with_input(call: Call, body: Json, texts: Sequence[str]) -> Call:
 def join(call: Call, target: Target, answers: Sequence[bytes]) -> bytes:
     """The answers of all requests as OpenAI would have given one. UpstreamFailed if one is none."""
     wanted = parse_embedding(_decode(call))
-    pieces = _pieces(wanted.texts, _texts_at_once(target))
+    pieces = _pieces(wanted.texts, target)
     parts = [_parse(answer, replace(wanted, texts=texts), target) for answer, texts in zip(answers, pieces, strict=True)]
     return render_embeddings(parts, model=target.model, as_base64=wanted.as_base64)
 
@@ -73,7 +73,7 @@ def prepare(call: Call, target: Target, project_id: str, lesson: Lesson) -> Outg
     verb = "predict" if predicted else "embedContent"
     return Outgoing(
         path=f"/v1/projects/{project}/locations/{location}/publishers/google/models/{model}:{verb}",
-        headers=vertex_gemini.headers(stream=False),
+        headers={**vertex_gemini.headers(stream=False), **operator_headers(target.provider)},
         body=msgspec.json.encode(render_predict(wanted) if predicted else render_embed_content(wanted)),
         dropped=tuple(name for name in body if name not in UNDERSTOOD),
     )
@@ -95,8 +95,18 @@ def _texts_at_once(target: Target) -> int:
     return 1 if target.upstream_model.startswith(ONE_AT_A_TIME) or not _is_predicted(target) else TEXTS_AT_ONCE
 
 
-def _pieces(texts: tuple[str, ...], most: int) -> Iterator[tuple[str, ...]]:
-    return (texts[start : start + most] for start in range(0, len(texts), most))
+def _pieces(texts: tuple[str, ...], target: Target) -> list[tuple[str, ...]]:
+    """As many texts as go into one request, by their number and by their length; the same each time."""
+    most = _texts_at_once(target)
+    pieces: list[list[str]] = []
+    size = 0
+    for text in texts:
+        size += len(text.encode())
+        if not pieces or len(pieces[-1]) == most or size > BYTES_AT_ONCE:
+            pieces.append([])
+            size = len(text.encode())
+        pieces[-1].append(text)
+    return [tuple(piece) for piece in pieces]
 
 
 def _decode(call: Call) -> Json:

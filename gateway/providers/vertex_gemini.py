@@ -15,7 +15,7 @@ from gateway.canonical.json_object import JsonObject, NotAnObject
 from gateway.dialects.gemini_errors import error_object, retry_delay_s
 from gateway.providers.google_errors import parse_google_error
 from gateway.providers.provider import Lesson, Outgoing
-from gateway.providers.vertex import base_url, check_provider
+from gateway.providers.vertex import base_url, check_provider, operator_headers
 
 __all__ = ["base_url", "check_provider", "headers", "parse_error", "parse_lesson", "path", "prepare"]
 
@@ -32,7 +32,7 @@ def prepare(call: Call, target: Target, project_id: str, lesson: Lesson) -> Outg
     document = _unwrapped(call.request.document) if counting else call.request.document
     return Outgoing(
         path=path(project_id, target, stream=call.request.stream, counting=counting),
-        headers=headers(stream=call.request.stream),
+        headers={**headers(stream=call.request.stream), **operator_headers(target.provider)},
         body=document.edited(drop=("model", *(_NOT_FOR_COUNTING if counting else ()))),
     )
 

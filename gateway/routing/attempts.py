@@ -11,26 +11,22 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gateway.canonical.call import AttemptRecord, Call, Leg, Plan, Target
-from gateway.canonical.errors import CredentialRefused, GatewayError, Unavailable, UpstreamFailed, UpstreamRefused
+from gateway.canonical.errors import CredentialRefused, GatewayError, Unavailable, UpstreamFailed
 from gateway.canonical.json_object import JsonObject
 from gateway.canonical.steps import Signal, Steps
 from gateway.dialects import DIALECTS
 from gateway.providers.send import CANNOT_CARRY, Attempt, Sender
+from gateway.routing.counting import Counting, Send
 from gateway.routing.handoff import hand_off, refuses_history
 from gateway.routing.health import Health
+from gateway.routing.race import race
 from gateway.routing.reading import hear_first_word
 from gateway.routing.retry import retry_after_s, sleep, wait_before, within
 
-NO_COUNTING_STATUSES = (400, 404, 501)
 LADDER_STATUSES = (404, 429, 503, 529)  # another location may have room, or the model
+GIVEN_UP = 499  # in records: a target that was cut off because another was quicker
 MOST_USEFUL = ((429,), (503, 529), (404,), (501,))
 ANTHROPIC = "anthropic"
-
-
-class Send(Protocol):
-    """Asks one target: the answer under way, or GatewayError."""
-
-    def __call__(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Steps[Attempt]: ...
 
 
 class Hear(Protocol):
@@ -59,6 +55,9 @@ class Journey:
     wake: Signal = field(default_factory=Signal)
     stopped: bool = False
     attempt: Attempt | None = None
+    place: int = 0  # the leg that is asked
+    hedged: bool = False
+    twins: "list[Journey]" = field(default_factory=list)  # while two targets are asked at a time
 
 
 @dataclass(slots=True)
@@ -71,7 +70,7 @@ class Attempts:
     health: Health | None = None
     clock: Callable[[], float] = time.monotonic
     wait_s: float = 10.0
-    _counts_at: dict[tuple[str, str, str], Target] = field(default_factory=dict)
+    _counting: Counting = field(default_factory=Counting)
     _under_way: dict[str, Journey] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -80,15 +79,16 @@ class Attempts:
         journey = self._under_way.get(call_id)
         if journey is None:
             return
-        journey.stopped = True
         journey.wake.tell()
-        if (attempt := journey.attempt) is not None:
-            attempt.exchange.interrupt()
+        for each in (journey, *journey.twins):
+            each.stopped = True
+            if (attempt := each.attempt) is not None:
+                attempt.exchange.interrupt()
 
     def first_success(self, call: Call, plan: Plan, tries: list[AttemptRecord]) -> Steps[Attempt]:
         """The answer of the first target that has one. Where all fail, the most useful of the failures is raised."""
         if call.request.operation == "count_tokens":
-            return (yield from self._count(call, plan, tries))
+            return (yield from self._counting.first_success(self.send, call, plan, tries))
         if not plan.legs:
             return (yield from self._ask_only(call, plan.targets[0], tries))
         journey = Journey(call, plan, tries, plan.legs, call.started + plan.deadline_s)
@@ -103,12 +103,11 @@ class Attempts:
         return (yield from self.send(call, target, tries))
 
     def _travel(self, journey: Journey) -> Steps[Attempt]:
-        place, retries = 0, 0
+        retries = 0
         while True:
-            leg = journey.legs[place]
-            journey.visited.add(place)
+            journey.visited.add(journey.place)
             try:
-                return (yield from self._ask(journey, leg))
+                return (yield from self._ask_or_hedge(journey))
             except GatewayError as error:
                 journey.failures.append(error)
                 if journey.stopped or not self._may_go_on(journey):
@@ -116,13 +115,52 @@ class Attempts:
                 if refuses_history(error) and not journey.handed:
                     journey.handed = True
                     continue
-                following = yield from self._following(journey, place, error, retries)
+                following = yield from self._following(journey, journey.place, error, retries)
                 if following is None:
                     raise self._conclusion(journey) from error
-                if following == place:
-                    retries += 1
-                else:
-                    place, retries = following, 0
+                retries = retries + 1 if following == journey.place else 0
+                journey.place = following
+
+    def _ask_or_hedge(self, journey: Journey) -> Steps[Attempt]:
+        leg, hedge_s = journey.legs[journey.place], journey.plan.hedge_s
+        if hedge_s is None or journey.hedged:
+            return (yield from self._ask(journey, leg))
+        journey.hedged = True
+        return (yield from self._hedge(journey, leg, hedge_s))
+
+    def _hedge(self, journey: Journey, leg: Leg, hedge_s: float) -> Steps[Attempt]:
+        """Asks the next target too, if this one has not said a word in time; the slower one is cut off."""
+        here = journey.place
+        there = leg.ladder if leg.ladder is not None else leg.exits[0].leg if leg.exits else here
+        twins = journey.twins = [replace(journey, tries=[], twins=[])]
+
+        def second() -> Steps[Attempt] | None:
+            if journey.stopped or len(journey.tries) + len(twins[0].tries) + 2 > journey.plan.attempts_max:
+                return None
+            twins.append(replace(journey, tries=[], twins=[]))
+            journey.visited.add(there)
+            return self._ask(twins[1], journey.legs[there])
+
+        try:
+            runners = yield from race(self._ask(twins[0], leg), second, hedge_s, self.clock)
+        finally:
+            for twin in twins:
+                if twin.tries and twin.tries[-1].status == 0:
+                    twin.tries[-1] = replace(twin.tries[-1], status=GIVEN_UP)
+                journey.tries.extend(twin.tries)
+            journey.twins = []
+        places = (here, there)
+        for number, runner in enumerate(runners):
+            if runner.result is not None:
+                runner.result.beside = tuple(
+                    journey.legs[place].target for place, other in zip(places, runners, strict=False) if other.under_way
+                )
+                journey.place = places[number]
+                return runner.result
+        journey.place = places[len(runners) - 1]
+        failures = [runner.error for runner in runners if runner.error is not None]
+        journey.failures += failures[:-1]
+        raise failures[-1]
 
     def _may_go_on(self, journey: Journey) -> bool:
         return len(journey.tries) < journey.plan.attempts_max and self.clock() < journey.deadline
@@ -203,37 +241,13 @@ class Attempts:
         """What the caller is told: a fault of the request's own, the failure of the only target, or the most useful."""
         failures = journey.failures
         last = failures[-1]
-        if journey.stopped or len(failures) == 1 or not _is_targets_fault(last):
+        if journey.stopped or len(journey.visited) == 1 or not _is_targets_fault(last):
             return last
-        targets = {journey.legs[place].target.provider.id for place in journey.visited}
         for statuses in MOST_USEFUL:
             if found := [error for error in failures if error.status in statuses]:
                 return found[-1]
-        if len(targets) == 1 and len(journey.visited) == 1:
-            return last
         told = f"all targets failed ({len(journey.tries)} attempted); try again, and tell the operator if it persists"
         return UpstreamFailed(told, reason="; ".join(f"{e.status} {e.reason}" for e in failures)[:500])
-
-    def _count(self, call: Call, plan: Plan, tries: list[AttemptRecord]) -> Steps[Attempt]:
-        """Counting goes on to the next location where one does not offer it; the first refusal is what the caller sees if
-        all refuse."""
-        first: GatewayError | None = None
-        for target in self._counting_order(plan):
-            try:
-                attempt = yield from self.send(call, target, tries)
-                self._counts_at[_place(plan.targets[0])] = target
-                return attempt
-            except GatewayError as error:
-                first = first or error
-                if not offers_no_counting(error):
-                    raise
-        assert first is not None, "a plan has at least one target"
-        raise first
-
-    def _counting_order(self, plan: Plan) -> list[Target]:
-        """The location that counted last time first."""
-        last = self._counts_at.get(_place(plan.targets[0]))
-        return sorted(plan.targets, key=lambda target: target != last)
 
 
 class _Busy:
@@ -264,16 +278,6 @@ class _Busy:
             self._health.end(self._target)
 
 
-def offers_no_counting(error: GatewayError) -> bool:
-    """The location has no token counting for this model, as opposed to a fault in the request: that is told in the
-    caller's own wire format by whoever does count."""
-    return error.status in NO_COUNTING_STATUSES and not (isinstance(error, UpstreamRefused) and error.wire)
-
-
 def _is_targets_fault(error: GatewayError) -> bool:
     """As opposed to one of the request's, which every target would refuse."""
     return error.status >= 500 or error.status in (404, 408, 429)
-
-
-def _place(target: Target) -> tuple[str, str, str]:
-    return target.provider.id, target.location, target.model

@@ -19,8 +19,8 @@ TARGETS_MAX = 32
 BYTES_MAX = 64 * 1024
 FALLBACK_STATUSES = frozenset((429, 500, 502, 503, 504, 529))
 NEVER_FORWARDED = re.compile(
-    r"authorization|cookie|host|x-api-key|proxy-.*|x-goog-.*|x-amz-.*|x-gateway-.*|x-portkey-.*|x-forwarded-.*|forwarded|via"
-    r"|connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|accept-encoding|keep-alive",
+    r"authorization|cookie|host|x-api-key|proxy-.*|x-goog-.*|x-amzn?-.*|x-gateway-.*|x-portkey-.*|x-forwarded-.*|forwarded|via"
+    r"|anthropic-workspace-id|openai-(?:organization|project)|connection|content-.*|transfer-encoding|te|trailer|upgrade|expect|accept-encoding|keep-alive",
 )
 NOT_OVERRIDDEN = ("stream", "messages", "contents", "input", "prompt", "system", "instructions")
 _AT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
@@ -147,7 +147,7 @@ def parse_config_text(text: str | bytes) -> Config:
     """The same of JSON text."""
     try:
         return parse_config(msgspec.json.decode(text))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ConfigFault([f"the config is no JSON ({error}); send one JSON object"]) from error
 
 
@@ -189,8 +189,6 @@ def _faults_of_whole(config: Config) -> Iterator[str]:
     for name in ("input_guardrails", "output_guardrails"):
         if getattr(config, name):
             yield f"{name}: this version has no guardrails, and a config must not promise them; leave it empty"
-    if config.hedge_ms is not None:
-        yield "hedge_ms: this version does not hedge; leave it null"
     if config.residency is not None and "global" in config.residency:
         yield "residency: `global` is everywhere; name us, eu or regions, or leave residency out"
 

@@ -21,7 +21,7 @@ _NOT_OF_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 class _Message(msgspec.Struct):
     role: str = ""
-    content: msgspec.Raw | None = None
+    content: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Block(msgspec.Struct):
@@ -57,7 +57,7 @@ def hand_off(document: JsonObject) -> tuple[JsonObject, tuple[str, ...]]:
 def _fit_message(raw: bytes) -> tuple[bytes, list[str]]:
     """The message without thinking; nothing, if it was nothing else."""
     message = msgspec.json.decode(raw, type=_Message)
-    content = bytes(message.content) if message.content is not None else b""
+    content = bytes(message.content)
     if not content.startswith(b"["):
         return raw, []
     lost: list[str] = []

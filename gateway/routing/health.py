@@ -64,19 +64,20 @@ class Health:
         self._read_at = float("-inf")
 
     def resting(self, target: Target) -> bool:
-        """Whether others should be asked first. The one call that is told False at the end of a rest is its probe."""
+        """Whether others should be asked first: it failed, or one call is just trying it again."""
         now = self._now()
         self._look_around(now)
         if self._shared and self._shared.get(_document_id(place_of(target)), 0.0) > now:
             return True
         with self._lock:
             known = self._known.get(place_of(target))
-            if known is None or not known.until:
-                return False
-            if known.until > now or known.probing_until > now:
-                return True
-            known.probing_until = now + PROBE_S
-            return False
+            return known is not None and max(known.until, known.probing_until) > now
+
+    def forget(self) -> None:
+        """Every target is taken to be well, until it fails again. What the others say is read again."""
+        with self._lock:
+            self._known.clear()
+            self._shared, self._read_at = {}, float("-inf")
 
     def seen(self, target: Target) -> Condition:
         """What is known of it: a copy for reading, empty if nothing is."""
@@ -84,8 +85,13 @@ class Health:
             return self._known.get(place_of(target)) or Condition()
 
     def begin(self, target: Target) -> None:
+        """A call goes there. If its rest has ended, this one finds out for all."""
+        now = self._now()
         with self._lock:
-            self._condition(target).open_calls += 1
+            condition = self._condition(target)
+            condition.open_calls += 1
+            if 0 < condition.until <= now:
+                condition.probing_until = now + PROBE_S
 
     def end(self, target: Target) -> None:
         with self._lock:

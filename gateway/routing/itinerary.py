@@ -5,7 +5,7 @@ child if the group's status list has it, else it is the affair of the group arou
 a call is under way, this is all worked out before: every leg knows where its failures lead.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -17,21 +17,14 @@ from gateway.canonical.errors import NotFound
 from gateway.providers.provider import Provider
 from gateway.routing.balance import Balancer, Choice
 from gateway.routing.conditions import holds
-from gateway.routing.config import FALLBACK_STATUSES, Config, Retry, TargetNode, leaves
+from gateway.routing.config import FALLBACK_STATUSES, Config, Retry, TargetNode
 from gateway.routing.health import Health
+from gateway.routing.limits import Limits
 from gateway.routing.locations import Residency, ladder
 from gateway.routing.plan import find_target, nowhere_allowed
 from gateway.settings import LOCATION
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a config may not go beyond, whoever wrote it. `places` are the locations of each provider that may be used;
-    None: those a config names. `slugs` are the providers; None: the project's."""
-
-    residency: Residency = ()
-    slugs: frozenset[str] | None = None
-    places: Mapping[str, frozenset[str]] | None = None
+REMEMBERED_MAX = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +44,24 @@ class Inherited:
             {**self.params, **node.override_params} if node.override_params else self.params,
             self.forward_headers if named is None else named,
         )
+
+
+class Memory:
+    """Targets that were worked out before, for the same node of a config, model and rights: most calls are like another one.
+    They hold as long as the providers stay the same."""
+
+    def __init__(self) -> None:
+        self._providers: Mapping[str, Provider] = {}
+        self._known: dict[Hashable, tuple[TargetNode, list[Target]]] = {}
+
+    def find(self, providers: Mapping[str, Provider], key: Hashable, node: TargetNode, work_out: Callable[[], list[Target]]
+             ) -> list[Target]:  # fmt: skip
+        if providers is not self._providers or len(self._known) >= REMEMBERED_MAX:
+            self._providers, self._known = providers, {}
+        known = self._known.get(key)
+        if known is None or known[0] is not node:
+            known = self._known[key] = (node, work_out())
+        return known[1]
 
 
 @dataclass(slots=True, eq=False)
@@ -73,12 +84,18 @@ class Itinerary:
     limits: Limits
     health: Health
     balancer: Balancer
+    memory: Memory = field(default_factory=Memory)
     reasons: list[str] = field(default_factory=list)
     _refusal: NotFound | None = None
 
+    @property
+    def residency(self) -> Residency:
+        own = self.config.residency
+        return [*self.limits.residency, tuple(own)] if own else self.limits.residency
+
     def plan(self, label: str) -> Plan:
         """NotFound if no target is left: the last reason why."""
-        stops = self._visit(self.config, Inherited(), label, label)
+        stops = self._visit(self.config, Inherited(), "", label)
         if not stops:
             raise self._refusal or NotFound("the routing config has no target for this call; tell the operator of this gateway")
         legs = _number(stops[: self._reachable(stops)])
@@ -87,6 +104,7 @@ class Itinerary:
             tuple(legs),
             attempts_max=self.config.max_attempts,
             deadline_s=self.config.deadline_ms / 1000,
+            hedge_s=self.config.hedge_ms / 1000 if self.config.hedge_ms else None,
             config=label,
             reasons=tuple(self.reasons),
         )
@@ -102,13 +120,13 @@ class Itinerary:
     def _visit(self, node: TargetNode, above: Inherited, path: str, group: str) -> list[Stop]:
         inherited = above.narrowed(node)
         if not node.targets:
-            stop = self._stop(node, inherited, path)
+            stop = self._stop(node, inherited, path or node.name or "target")
             return [stop] if stop else []
         children = self._chosen(node, path)
         found = [
             (child, stops)
             for place, child in children
-            if (stops := self._visit(child, inherited, child.name or f"{path}.targets[{place}]", f"{group}/{place}"))
+            if (stops := self._visit(child, inherited, child.name or f"{path}.targets[{place}]".lstrip("."), f"{group}/{place}"))
         ]
         if node.mode in ("single", "conditional") or not found:
             return found[0][1] if found else []
@@ -127,10 +145,10 @@ class Itinerary:
         assert node.strategy is not None
         for place, condition in enumerate(node.strategy.conditions):
             if holds(condition.query, self.call):
-                self.reasons.append(f"{path}: condition {place} holds, so {condition.then}")
+                self.reasons.append(f"{path or 'strategy'}: condition {place} holds, so {condition.then}")
                 return [each for each in numbered if each[1].name == condition.then]
         if node.strategy.default is not None:
-            self.reasons.append(f"{path}: no condition holds, so the default, {node.strategy.default}")
+            self.reasons.append(f"{path or 'strategy'}: no condition holds, so the default, {node.strategy.default}")
             return [each for each in numbered if each[1].name == node.strategy.default]
         told = "no condition of the routing config describes this call, and it has no default; tell the operator of this gateway"
         self._refusal = NotFound(told, reason="no_condition")
@@ -159,36 +177,45 @@ class Itinerary:
 
     def _stop(self, node: TargetNode, inherited: Inherited, name: str) -> Stop | None:
         """None if the project, the key or the residency has no place for this target: the others go on."""
-        model = inherited.params.get("model")
         try:
-            target = find_target(self.call, self._allowed(), node.slug, model if isinstance(model, str) else None)
-            targets = self._targets(target, node, inherited)
+            targets = self.memory.find(self.providers, self._key(node), node, lambda: self._targets(node, inherited))
         except NotFound as error:
             self._refusal = error
             self.reasons.append(f"{name}: left out: {error.message}")
             return None
-        places = ", ".join(target.location for target in targets)
-        self.reasons.append(f"{name}: {target.model} at @{target.provider.id}: {places}")
+        if len(targets) > 1:
+            targets = sorted(targets, key=self.health.resting)
+        places = ", ".join([target.location for target in targets])
+        self.reasons.append(f"{name}: {targets[0].model} at @{targets[0].provider.id}: {places}")
         return Stop(name, targets, inherited)
+
+    def _key(self, node: TargetNode) -> Hashable:
+        """All that a node's targets depend on, beside the config itself."""
+        call, caller, limits = self.call, self.call.caller, self.limits
+        rights = caller.providers, caller.key_models, caller.project_models
+        places = tuple(limits.places.items()) if limits.places is not None else None
+        asked = call.asked_model, call.provider_asked, call.dialect, call.request.location
+        return id(node), asked, rights, tuple(limits.residency), limits.slugs, places
 
     def _allowed(self) -> Mapping[str, Provider]:
         slugs = self.limits.slugs
         return self.providers if slugs is None else {name: p for name, p in self.providers.items() if name in slugs}
 
-    def _targets(self, target: Target, node: TargetNode, inherited: Inherited) -> list[Target]:
-        """At each location of its ladder, those that rest last. NotFound if no location may be used."""
+    def _targets(self, node: TargetNode, inherited: Inherited) -> list[Target]:
+        """One for each location of the ladder. NotFound if there is none that may be used."""
+        model = inherited.params.get("model")
+        target = find_target(self.call, self._allowed(), node.slug, model if isinstance(model, str) else None)
         provider: Provider = target.provider
         own: Sequence[str] = node.locations or provider.locations
         if self.limits.places is not None:
             allowed = self.limits.places.get(provider.id, frozenset(provider.locations))
             own = [place for place in own if place in allowed]
         first = self._wished() if provider.kind == "vertex" else None
-        places = ladder(own, self.limits.residency, first)
+        places = ladder(own, self.residency, first)
         if not places:
-            raise nowhere_allowed(target.model, self.limits.residency or [sorted(provider.locations)])
+            raise nowhere_allowed(target.model, self.residency or [sorted(provider.locations)])
         extra = replace(target, forward_headers=inherited.forward_headers, strict=self.config.strict)
-        targets = [replace(extra, location=place) for place in places]
-        return sorted(targets, key=self.health.resting) if len(targets) > 1 else targets
+        return [replace(extra, location=place) for place in places]
 
     def _wished(self) -> str | None:
         """The location that the client's path names, where the config lets it choose."""
@@ -232,22 +259,3 @@ def retry_rule(retry: Retry | None) -> RetryRule:
         return RetryRule()
     listed = FALLBACK_STATUSES if retry.on_status_codes is None else frozenset(retry.on_status_codes)
     return RetryRule(retry.attempts, listed, retry.use_retry_after_header, retry.max_wait_ms / 1000)
-
-
-def narrowing(attached: Config | None, providers: Mapping[str, Provider], residency: Residency) -> Limits:
-    """What an inline config, which callers write, may not go beyond: the attached config's providers, if it names any, and
-    the locations that operators gave them."""
-    if attached is None:
-        return Limits(residency, None, {})
-    nodes = [(node, node.slug or _slug_of_model(node)) for node in leaves(attached)]
-    slugs = frozenset(slug for _, slug in nodes if slug and slug in providers)
-    places: dict[str, frozenset[str]] = {}
-    for node, slug in nodes:
-        if slug and node.locations:
-            places[slug] = places.get(slug, frozenset()) | frozenset(node.locations)
-    return Limits(residency, slugs if slugs and all(slug for _, slug in nodes) else None, places)
-
-
-def _slug_of_model(node: TargetNode) -> str | None:
-    model = str(node.override_params.get("model", ""))
-    return model[1:].partition("/")[0] if model.startswith("@") and "/" in model else None

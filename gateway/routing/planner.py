@@ -13,7 +13,8 @@ from gateway.providers.provider import Provider
 from gateway.routing.balance import Balancer
 from gateway.routing.config import Config, ConfigFault, parse_config_text
 from gateway.routing.health import Health
-from gateway.routing.itinerary import Itinerary, Limits, narrowing
+from gateway.routing.itinerary import Itinerary, Memory
+from gateway.routing.limits import Limits, narrowing
 from gateway.routing.plan import counting_plan, plan
 from gateway.routing.shelf import Shelf, Shelved
 
@@ -46,6 +47,7 @@ class Planner:
     balancer: Balancer
     counting_locations: Iterable[str] = ()
     log_line: Callable[[Json], None] = field(default=_unheard)
+    _memory: Memory = field(default_factory=Memory)
 
     def plan(self, call: Call) -> Steps[Plan]:
         """NotFound for a model or provider that is not this key's, InvalidRequest for a config of the caller's that is wrong."""
@@ -90,13 +92,13 @@ class Planner:
         if shelved is None:
             raise InvalidRequest(f"x-gateway-config: there is no config {asked[:80]!r}; ask the operator which there are",
                                  reason="no_such_config")  # fmt: skip
-        return Chosen(shelved.label, shelved.config, Limits([*residency, *_residency(shelved.config)]))
+        return Chosen(shelved.label, shelved.config, Limits(residency))
 
     def follow(self, call: Call, providers: Providers, chosen: Chosen) -> Plan:
-        way = Itinerary(call, chosen.config, providers, chosen.limits, self.health, self.balancer)
+        way = Itinerary(call, chosen.config, providers, chosen.limits, self.health, self.balancer, self._memory)
         planned = way.plan(chosen.label)
         if call.request.operation == "count_tokens":
-            return counting_plan(planned.targets, self.counting_locations, chosen.limits.residency)
+            return counting_plan(planned.targets, self.counting_locations, way.residency)
         return replace(planned, cache=_cache_rule(chosen.config))
 
     def _on_paper(self, call: Call, providers: Providers, chosen: Chosen) -> None:
@@ -137,13 +139,14 @@ def _inherit(config: Config, attached: Config | None) -> Config:
         cache=attached.cache,
         residency=attached.residency,
         honour_client_location=attached.honour_client_location,
+        hedge_ms=attached.hedge_ms,
         max_attempts=min(config.max_attempts, attached.max_attempts),
         deadline_ms=min(config.deadline_ms, attached.deadline_ms),
         strict=config.strict or attached.strict,
     )
 
 
-_ATTACHED = ("cache", "residency", "honour_client_location", "max_attempts", "deadline_ms", "strict")
+_ATTACHED = ("cache", "residency", "honour_client_location", "max_attempts", "deadline_ms", "strict", "hedge_ms")
 
 
 def _residency(config: Config) -> list[tuple[str, ...]]:

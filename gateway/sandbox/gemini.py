@@ -61,7 +61,9 @@ class Gemini:
         body = _parse(request.body)
         name = unquote(place["model"])
         if place["verb"] in ("predict", "embedContent"):
-            delivery.document(connection, {}, _embed(name, place["verb"], body), Fault())
+            fault = self.faults.take()
+            if not failing.fails(fault, connection, lambda f: refusal(f, f"publishers/google/models/{name}")):
+                delivery.document(connection, {}, _embed(name, place["verb"], body), fault)
             return
         model = find(name, place["location"])
         if model is None:

@@ -8,7 +8,7 @@ A usage document may still arrive later, from an owner who was only cut off. So 
 counted again by every sweep.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -26,6 +26,7 @@ from gateway.canonical.store import (
     Update,
     Write,
 )
+from gateway.spending.transfers import tombstone_path
 
 SKEW_S = 90.0  # clocks may be a minute apart
 REMEMBERED = timedelta(days=1)
@@ -48,7 +49,7 @@ def reconcile(store: Store, allowance: Document, now: float, retention_days: int
     writes: list[Write] = []
     for open_call in msgspec.json.decode(data["open_calls"]):
         if open_call["request_id"] not in settled:
-            used, write = _charge_open(store, open_call, allowance, now, retention_days)
+            used, write = _charge_open(store, open_call, allowance, _estimate(open_call, data, charged), retention_days)
             charged += used
             writes += write
     if data["unit"] == "parallel":
@@ -58,7 +59,7 @@ def reconcile(store: Store, allowance: Document, now: float, retention_days: int
     writes += [
         Update(allowance.path, {"settled": charged}, allowance.version),
         Delete(allowance.path),
-        Create(_tombstone_path(allowance), _render_tombstone(data, charged, now)),
+        Create(tombstone_path(period_path, allowance.id), _render_tombstone(data, charged, now)),
         Increment(period_path, {"taken": charged - data["amount"], "spent": charged}),
     ]
     try:
@@ -70,30 +71,31 @@ def reconcile(store: Store, allowance: Document, now: float, retention_days: int
 
 
 def recount(store: Store, tombstone: Document) -> int:
-    """What usage documents that came late add to what was charged."""
+    """What usage documents that came late add to what was charged. In strict they first take the place of estimates."""
     data = tombstone.data
     if data["unit"] == "parallel":
         return 0
-    used = sum(_settled(document.data, data) for document in _usage_of(store, tombstone.id))
-    late: int = used - data["charged"]
+    documents = list(_usage_of(store, tombstone.id))
+    late: int = sum(_settled(document.data, data) for document in documents) - data["charged"]
     if late <= 0:
         return 0
+    writes: list[Write] = []
+    if data["strict"]:
+        late, writes = _displace(documents, tombstone.id, late)
     period_path = tombstone.path.rpartition("/reconciled/")[0]
+    writes += [
+        Update(tombstone.path, {"charged": data["charged"] + late}, tombstone.version),
+        Increment(period_path, {"taken": late, "spent": late}),
+    ]
     try:
-        store.commit(
-            [
-                Update(tombstone.path, {"charged": used}, tombstone.version),
-                Increment(period_path, {"taken": late, "spent": late}),
-            ],
-            timeout_s=COMMIT_TIMEOUT_S,
-        )
+        store.commit(writes, timeout_s=COMMIT_TIMEOUT_S)
     except (Conflict, Missing):
         return 0
     return late
 
 
 def find_tombstone(store: Store, period_path: str, allowance_id: str) -> Document | None:
-    return store.get(f"{period_path}/reconciled/{allowance_id}")
+    return store.get(tombstone_path(period_path, allowance_id))
 
 
 def all_documents(store: Store, collection: str, *, group: bool) -> Iterator[Document]:
@@ -124,23 +126,48 @@ def _settled(usage: Json, allowance: Json) -> int:
     return sum(hold["settled"] for hold in mine)
 
 
+def _estimate(open_call: Json, allowance: Json, charged: int) -> int:
+    """What a listed call is charged with. In strict all calls of an allowance together use no more than its amount: if they seem
+    to, a listed one had ended without a record, and what it held was used again."""
+    held: int = open_call["held"]
+    if allowance["unit"] == "parallel":
+        return 0
+    return min(held, max(0, allowance["amount"] - charged)) if allowance["strict"] else held
+
+
+def _displace(documents: Sequence[Document], allowance_id: str, late: int) -> tuple[int, list[Write]]:
+    """What remains late when estimates have made room for it, and their new figures."""
+    writes: list[Write] = []
+    for document in documents:
+        if document.data.get("error_type") != LOST:
+            continue
+        holds = []
+        for hold in document.data["holds"]:
+            room = min(late, hold["settled"]) if hold["allowance"] == allowance_id else 0
+            holds.append({**hold, "settled": hold["settled"] - room})
+            late -= room
+        if holds != document.data["holds"]:
+            writes.append(Update(document.path, {"holds": holds}, document.version))
+    return late, writes
+
+
 def _charge_open(
-    store: Store, open_call: Json, allowance: Document, now: float, retention_days: int
+    store: Store, open_call: Json, allowance: Document, estimate: int, retention_days: int
 ) -> tuple[int, list[Write]]:
     """An open call without a usage document gets one. If it has one, it was settled in another way, unless that is an
     estimate which another budget's allowance has left: then ours joins it."""
     path = f"projects/{open_call['project']}/usage/{open_call['request_id']}"
     hold = {
         "budget": allowance.data["budget"], "period": allowance.data["period"], "allowance": allowance.id,
-        "held": open_call["held"], "settled": 0 if allowance.data["unit"] == "parallel" else open_call["held"],
+        "held": open_call["held"], "settled": estimate,
     }  # fmt: skip
     there = store.get(path)
     if there is None:
-        return hold["settled"], [Create(path, _render_usage(open_call, hold, retention_days))]
+        return estimate, [Create(path, _render_usage(open_call, hold, retention_days))]
     if there.data.get("error_type") != LOST:
         return 0, []
     joined = {"holds": [*there.data["holds"], hold], "allowance_ids": [*there.data["allowance_ids"], allowance.id]}
-    return hold["settled"], [Update(path, joined, there.version)]
+    return estimate, [Update(path, joined, there.version)]
 
 
 def _render_usage(open_call: Json, hold: Json, retention_days: int) -> Json:
@@ -168,12 +195,7 @@ def _render_usage(open_call: Json, hold: Json, retention_days: int) -> Json:
     }
 
 
-def _tombstone_path(allowance: Document) -> str:
-    period_path, _, allowance_id = allowance.path.rpartition("/allowances/")
-    return f"{period_path}/reconciled/{allowance_id}"
-
-
 def _render_tombstone(data: Json, charged: int, now: float) -> Json:
     moment = datetime.fromtimestamp(now, UTC)
-    kept = {name: data[name] for name in ("budget", "period", "unit")}
+    kept = {name: data[name] for name in ("budget", "period", "unit", "strict")}
     return {**kept, "charged": charged, "reconciled_at": moment, "expires_at": moment + REMEMBERED}

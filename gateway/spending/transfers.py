@@ -5,7 +5,11 @@
     Delete   …/allowances/{old}
     Increment  the period's counters, whose new values come back: no read, no lock
 
-So an allowance lives from one transfer to the next, and either it or its successor stands in the store.
+So an allowance lives from one transfer to the next, and either it or its successor stands in the store. A first one has no old
+allowance whose absence would stop a repetition that comes too late. So repeating it also asks that nobody reconciled the new one:
+
+    Create   …/reconciled/{new}     fails if others closed what an earlier attempt borrowed
+    Delete   …/reconciled/{new}
 """
 
 from collections.abc import Sequence
@@ -44,6 +48,9 @@ def render_transfer(account: Account, transfer: Transfer) -> list[Write]:
     if transfer.old is not None:
         path = allowance_path(account.path, transfer.old)
         writes += [Update(path, {"settled": transfer.spent}), Delete(path)]
+    elif transfer.new is not None and transfer.attempts > 1:
+        path = tombstone_path(account.path, transfer.new)
+        writes += [Create(path, {}), Delete(path)]
     if transfer.new is not None:
         writes.append(Create(allowance_path(account.path, transfer.new), _render_allowance(account, transfer)))
     return [*writes, Increment(account.path, {"taken": transfer.taken, "spent": transfer.spent}, account.facts())]
@@ -63,6 +70,11 @@ def render_listing(open_calls: Sequence[Json], settled: int, lapses_at: float) -
 
 def allowance_path(period_path: str, allowance_id: str) -> str:
     return f"{period_path}/allowances/{allowance_id}"
+
+
+def tombstone_path(period_path: str, allowance_id: str) -> str:
+    """Where it stands for a day that an allowance was reconciled."""
+    return f"{period_path}/reconciled/{allowance_id}"
 
 
 def _render_allowance(account: Account, transfer: Transfer) -> Json:

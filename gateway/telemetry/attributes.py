@@ -12,6 +12,7 @@ from gateway.telemetry.observation import Observation
 
 Attributes = dict[str, Any]
 NANODOLLARS = 1_000_000_000
+TEXT_MAX = 200  # callers choose some of these
 PROVIDER_NAMES = {
     "vertex": "gcp.vertex_ai",
     "google-claude": "anthropic",
@@ -61,7 +62,7 @@ def shared(observation: Observation) -> Attributes:
         "gen_ai.provider.name": provider_name(observation.kind),
     }
     if model := observation.document["model"]:
-        attributes["gen_ai.request.model"] = model
+        attributes["gen_ai.request.model"] = model[:TEXT_MAX]
     return attributes
 
 
@@ -76,7 +77,7 @@ def of_call(observation: Observation) -> Attributes:
     attributes = shared(observation)
     for name, field in ON_CALL.items():
         if (value := document[field]) is not None:
-            attributes[name] = value
+            attributes[name] = value[:TEXT_MAX] if isinstance(value, str) else value
     attributes |= {
         "gen_ai.usage.input_tokens": prompt_tokens(tokens),
         "gen_ai.usage.output_tokens": tokens["output"],

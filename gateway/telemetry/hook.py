@@ -101,16 +101,20 @@ class Telemetry:
     def start(self) -> None:
         """Loads what it takes, in the background; once."""
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
+            try:
                 self._thread.start()
+            except RuntimeError as error:  # the process is ending, or may have no more threads
+                log.error("there is no telemetry: %s", error)
 
     def close(self, timeout_s: float) -> None:
         """Sends what is left, and gives up after `timeout_s`. What comes later is lost."""
         until = time.monotonic() + timeout_s
         self._closing.set()
         self._more.set()
-        if self._thread is not None:
+        if self._thread is not None and self._thread.is_alive():
             self._thread.join(timeout_s)
         sink, self._sink = self._sink, Nowhere()
         sink.close(max(0.1, until - time.monotonic()))

@@ -26,7 +26,8 @@ SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 def render_spans(observation: Observation, resource: Resource, sampler: Sampler) -> list[ReadableSpan]:
     """The spans of one call; none if its caller, or the sampler, does not want them."""
-    name = f"{attributes.operation_name(observation)} {observation.document['model'] or observation.document['asked_model']}"
+    model = observation.document["model"] or observation.document["asked_model"]
+    name = f"{attributes.operation_name(observation)} {model[: attributes.TEXT_MAX]}"
     own_trace = observation.context.trace_id if observation.context else trace_id_of(observation.request_id)
     trace_id = int(own_trace, 16)
     parent = _parent(observation.context)

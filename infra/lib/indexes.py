@@ -30,13 +30,13 @@ def main(arguments: list[str]) -> int:
     try:
         changes = list(missing(json.loads(WANTED.read_text()), *existing(parent)))
         for method, path, body in changes:
-            print(f"    {method} {path} {json.dumps(body)}")
+            sys.stdout.write(f"    {method} {path} {json.dumps(body)}\n")
             if "--dry-run" not in arguments:
                 ask(method, f"{parent}/{path}", body)
     except Refused as refused:
-        print(f"error: {refused}", file=sys.stderr)
+        sys.stderr.write(f"error: {refused}\n")
         return 1
-    print(f"    {len(changes)} to make" if changes else "    all there")
+    sys.stdout.write(f"    {len(changes)} to make\n" if changes else "    all there\n")
     return 0
 
 

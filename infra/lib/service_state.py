@@ -1,5 +1,5 @@
 """Reads `gcloud run services describe --format=json` on stdin and prints what the deploy scripts ask about it, as shell words:
-release, ready, url, candidate, candidate_url, serving.
+release, url, candidate, candidate_url, serving.
 
 `serving` is the revision that gets all traffic, empty if it is divided; `candidate` the newest one, empty unless it is ready.
 """
@@ -32,4 +32,4 @@ def state_of(service: dict[str, Any]) -> dict[str, str]:
 if __name__ == "__main__":
     text = sys.stdin.read().strip()
     for name, value in state_of(json.loads(text) if text else {}).items():
-        print(f"{name}={shlex.quote(value)}")
+        sys.stdout.write(f"{name}={shlex.quote(value)}\n")

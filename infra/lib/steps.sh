@@ -5,6 +5,7 @@
 : "${DRY_RUN:=no}" "${PAUSE_S:=10}"
 NOTES=$(mktemp)
 STEP=start
+PYTHON=$([[ -x $HERE/../.venv/bin/python ]] && printf '%s' "$HERE/../.venv/bin/python" || printf python3)
 MADE_BY=deploy-sh # the value of label made-by
 FINISHED=no
 trap 'finish $?' EXIT
@@ -88,7 +89,7 @@ use_names() {
   ADMIN_SECRET=$NAME-admin-key
   KEY_SECRET=$NAME-vertex-key
   ACCOUNT_MARK="made by deploy.sh"
-  export RUN_ACCOUNT SWEEP_ACCOUNT BUILD_ACCOUNT ADMIN_SECRET KEY_SECRET ACCOUNT_MARK MADE_BY
+  export PYTHON RUN_ACCOUNT SWEEP_ACCOUNT BUILD_ACCOUNT ADMIN_SECRET KEY_SECRET ACCOUNT_MARK MADE_BY
 }
 
 check_place() {

@@ -88,6 +88,9 @@ resource "google_monitoring_alert_policy" "alerts" {
       query               = each.value.query
       duration            = each.value.for
       evaluation_interval = "60s"
+
+      # Until the first call there is no such series.
+      disable_metric_validation = true
     }
   }
 
@@ -104,7 +107,7 @@ resource "google_monitoring_alert_policy" "alerts" {
 }
 
 resource "google_monitoring_alert_policy" "sweep" {
-  count = local.reachable ? 1 : 0
+  count = local.swept ? 1 : 0
 
   display_name          = "${var.name}: the sweep fails"
   combiner              = "OR"
@@ -121,7 +124,7 @@ resource "google_monitoring_alert_policy" "sweep" {
   }
 
   documentation {
-    content   = "401: the admin key's secret has no value yet, or GATEWAY_PUBLIC_URL is not the URL that the job calls. 404: the admin API is off. Until it works, alerts that failed are not sent again."
+    content   = "401: GATEWAY_PUBLIC_URL is not the audience of the job's token, or GATEWAY_SWEEP_EMAIL not its account. 503: the store is away. Until it works, alerts that failed are not sent again."
     mime_type = "text/markdown"
   }
 

@@ -10,12 +10,12 @@ locals {
       builder_logs    = { role = "roles/logging.logWriter", member = local.builder, project = var.project_id }
       builder_sources = { role = "roles/storage.objectViewer", member = local.builder, project = var.project_id }
     },
-    local.keyless ? { vertex = { role = "roles/aiplatform.user", member = local.runtime, project = local.vertex_to } } : {},
-    var.telemetry ? {
-      traces  = { role = "roles/cloudtrace.agent", member = local.runtime, project = var.project_id }
-      metrics = { role = "roles/monitoring.metricWriter", member = local.runtime, project = var.project_id }
-      sender  = { role = "roles/telemetry.writer", member = local.runtime, project = var.project_id }
+    var.pipeline ? {
+      scans    = { role = "roles/ondemandscanning.admin", member = local.builder, project = var.project_id }
+      findings = { role = "roles/containeranalysis.occurrences.viewer", member = local.builder, project = var.project_id }
     } : {},
+    local.keyless ? { vertex = { role = "roles/aiplatform.user", member = local.runtime, project = local.vertex_to } } : {},
+    var.telemetry ? { telemetry = { role = "roles/telemetry.writer", member = local.runtime, project = var.project_id } } : {},
   )
 }
 
@@ -45,6 +45,24 @@ resource "google_secret_manager_secret_iam_member" "runtime" {
   secret_id = each.value.secret_id
   role      = "roles/secretmanager.secretAccessor"
   member    = local.runtime
+}
+
+# A revision runs as the runtime account: whoever deploys one needs leave to use it.
+resource "google_service_account_iam_member" "deployer" {
+  count = var.pipeline ? 1 : 0
+
+  service_account_id = google_service_account.runtime.id
+  role               = "roles/iam.serviceAccountUser"
+  member             = local.builder
+}
+
+resource "google_cloud_run_v2_service_iam_member" "deployer" {
+  count = var.pipeline ? 1 : 0
+
+  location = var.region
+  name     = local.service_name
+  role     = "roles/run.developer"
+  member   = local.builder
 }
 
 resource "google_artifact_registry_repository_iam_member" "builder" {

@@ -11,7 +11,7 @@ locals {
     calls = {
       description = "Calls by how they ended"
       filter      = local.calls
-      labels      = { status = "status", model = "model", provider = "provider", project = "project", dialect = "dialect" }
+      labels      = { status = "status", model = "model", provider = "provider", dialect = "dialect" }
     }
     refused = {
       description = "Refused at the door: keys, unknown paths, bodies, the store away"
@@ -35,13 +35,15 @@ locals {
     }
   }
 
+  # No label for projects, users or keys: Google charges distributions by the series, 80 bytes a minute each, and would take
+  # hundreds of dollars for what `usage report` tells for nothing.
   measured = {
-    cost_nanodollars  = { description = "Cost of calls", unit = "1", field = "cost_nanodollars" }
-    ttft_ms           = { description = "Time to the first token", unit = "ms", field = "ttft_ms" }
-    latency_ms        = { description = "Time to the last byte", unit = "ms", field = "latency_ms" }
-    input_tokens      = { description = "Input tokens that no cache served", unit = "1", field = "tokens.input" }
-    output_tokens     = { description = "Output tokens", unit = "1", field = "tokens.output" }
-    cache_read_tokens = { description = "Input tokens read from the provider's cache", unit = "1", field = "tokens.cache_read" }
+    cost_nanodollars  = { description = "Cost of calls", unit = "1", field = "cost_nanodollars", labels = ["model"] }
+    ttft_ms           = { description = "Time to the first token", unit = "ms", field = "ttft_ms", labels = ["model"] }
+    latency_ms        = { description = "Time to the last byte", unit = "ms", field = "latency_ms", labels = ["model"] }
+    input_tokens      = { description = "Input tokens that no cache served", unit = "1", field = "tokens.input", labels = [] }
+    output_tokens     = { description = "Output tokens", unit = "1", field = "tokens.output", labels = [] }
+    cache_read_tokens = { description = "Input tokens read from the provider's cache", unit = "1", field = "tokens.cache_read", labels = [] }
   }
 }
 
@@ -79,24 +81,20 @@ resource "google_logging_metric" "measured" {
   filter          = "${local.calls} AND jsonPayload.${each.value.field}>=0"
   value_extractor = "EXTRACT(jsonPayload.${each.value.field})"
 
-  label_extractors = {
-    model   = "EXTRACT(jsonPayload.model)"
-    project = "EXTRACT(jsonPayload.project)"
-  }
+  label_extractors = { for label in each.value.labels : label => "EXTRACT(jsonPayload.${label})" }
 
   metric_descriptor {
     metric_kind = "DELTA"
     value_type  = "DISTRIBUTION"
     unit        = each.value.unit
 
-    labels {
-      key        = "model"
-      value_type = "STRING"
-    }
+    dynamic "labels" {
+      for_each = each.value.labels
 
-    labels {
-      key        = "project"
-      value_type = "STRING"
+      content {
+        key        = labels.value
+        value_type = "STRING"
+      }
     }
   }
 
@@ -111,7 +109,7 @@ resource "google_logging_metric" "measured" {
   depends_on = [google_project_service.apis]
 }
 
-# Cloud Run writes every request's URL down. Google's own clients can put a key there, whether the gateway accepts it or not.
+# Cloud Run writes every request's URL down, and a client may put its key there, whether the gateway takes it or not.
 resource "google_logging_project_exclusion" "query_keys" {
   name        = "${var.name}-query-keys"
   description = "Request log lines whose URL bears a key"

@@ -16,13 +16,16 @@ locals {
 
   ingress = local.balanced && var.ingress == "INGRESS_TRAFFIC_ALL" && var.access == "iap" ? "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER" : var.ingress
 
-  # Whether the scheduler and the uptime check reach the gateway itself: an invoker check takes the token out of their
-  # request, and they have no other.
-  reachable = local.open && var.ingress == "INGRESS_TRAFFIC_ALL"
+  # The scheduler comes in from anywhere, but has only the one token, and an invoker check takes its signature off.
+  swept = local.open
+
+  # The uptime check comes over the internet, without any token.
+  watched = local.open && var.ingress == "INGRESS_TRAFFIC_ALL" && var.uptime_check
 
   apis = concat([
     "artifactregistry.googleapis.com",
     "cloudbuild.googleapis.com",
+    "cloudresourcemanager.googleapis.com",
     "cloudscheduler.googleapis.com",
     "firestore.googleapis.com",
     "iam.googleapis.com",
@@ -36,7 +39,8 @@ locals {
     local.is_function ? ["cloudfunctions.googleapis.com", "storage.googleapis.com"] : [],
     local.balanced ? ["compute.googleapis.com"] : [],
     var.access == "iap" ? ["iap.googleapis.com"] : [],
-    var.telemetry ? ["cloudtrace.googleapis.com", "telemetry.googleapis.com"] : [],
+    var.telemetry ? ["telemetry.googleapis.com"] : [],
+    var.pipeline ? ["ondemandscanning.googleapis.com", "containeranalysis.googleapis.com"] : [],
     var.billing_account == null ? [] : ["billingbudgets.googleapis.com"],
   )
 }

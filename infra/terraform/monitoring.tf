@@ -1,9 +1,5 @@
 # What is looked at: an uptime check on /livez (/healthz would be Google's own front end), and the dashboard, which is data.
 
-locals {
-  watched = local.reachable && var.uptime_check
-}
-
 resource "google_monitoring_uptime_check_config" "livez" {
   count = local.watched ? 1 : 0
 

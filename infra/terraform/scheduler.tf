@@ -2,10 +2,10 @@
 # Behind an invoker check there is none: Cloud Run takes the signature off the token before the gateway sees it.
 
 resource "google_cloud_scheduler_job" "sweep" {
-  count = local.reachable ? 1 : 0
+  count = local.swept ? 1 : 0
 
   name             = "${var.name}-sweep"
-  region           = var.region
+  region           = coalesce(var.scheduler_region, var.region)
   description      = "POST /admin/v1/sweep: reconcile what expired, resend failed alerts"
   schedule         = var.sweep_schedule
   time_zone        = "Etc/UTC"
@@ -17,7 +17,7 @@ resource "google_cloud_scheduler_job" "sweep" {
   }
 
   http_target {
-    uri         = "${local.public_url}/admin/v1/sweep"
+    uri         = "${local.own_url}/admin/v1/sweep" # where Cloud Run lets the scheduler in whatever the ingress
     http_method = "POST"
 
     oidc_token {

@@ -43,6 +43,10 @@ resource "google_secret_manager_secret_version" "admin_key" {
   secret_data_wo         = var.admin_key
   secret_data_wo_version = var.admin_key_version
   deletion_policy        = "DISABLE"
+
+  lifecycle {
+    create_before_destroy = true # `latest` must never be a version that is disabled
+  }
 }
 
 resource "google_secret_manager_secret_version" "vertex_key" {
@@ -52,4 +56,8 @@ resource "google_secret_manager_secret_version" "vertex_key" {
   secret_data_wo         = var.vertex_key_json
   secret_data_wo_version = var.vertex_key_version
   deletion_policy        = "DISABLE"
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }

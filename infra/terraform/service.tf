@@ -11,9 +11,10 @@ locals {
       GATEWAY_ADMIN_KEY    = "${google_secret_manager_secret.secrets["admin-key"].name}/versions/latest"
       GATEWAY_ALERT_TOPIC  = google_pubsub_topic.alerts.id
     },
-    local.reachable ? { GATEWAY_SWEEP_EMAIL = google_service_account.sweeper.email } : {},
+    local.swept ? { GATEWAY_SWEEP_EMAIL = google_service_account.sweeper.email } : {},
     local.vertex_to == "" ? {} : { VERTEX_PROJECT_ID = local.vertex_to, VERTEX_REGION = var.vertex_location },
     var.vertex_key_file ? { VERTEX_SERVICE_ACCOUNT_JSON = "${google_secret_manager_secret.secrets["vertex-key"].name}/versions/latest" } : {},
+    var.telemetry ? { GATEWAY_TELEMETRY = "google" } : {},
     var.settings,
   )
 

@@ -25,7 +25,7 @@ variable "region" {
 }
 
 variable "name" {
-  description = "Name of the service, and the beginning of every other name. Another name makes a second deployment beside the first."
+  description = "Name of the service, and the beginning of every other name. A second deployment in a project needs another name and a database of its own."
   type        = string
   default     = "tollgate"
   nullable    = false
@@ -418,7 +418,7 @@ variable "settings" {
 }
 
 variable "telemetry" {
-  description = "Let the runtime account write traces and metrics to Cloud Trace and Monitoring; settings say where they are sent."
+  description = "Send traces and metrics to Cloud Trace and Cloud Monitoring (docs/telemetry.md). For another collector use settings."
   type        = bool
   default     = false
   nullable    = false
@@ -434,6 +434,24 @@ variable "sweep_schedule" {
     condition     = length(split(" ", var.sweep_schedule)) == 5
     error_message = "sweep_schedule should have five fields, such as */5 * * * *."
   }
+}
+
+variable "scheduler_region" {
+  description = "Where the scheduler's job lies, if Cloud Run's region has no Cloud Scheduler. Default: region."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.scheduler_region == null || can(regex("^[a-z]+-[a-z]+[0-9]{1,2}$", var.scheduler_region))
+    error_message = "scheduler_region should be a region; `gcloud scheduler locations list` shows them."
+  }
+}
+
+variable "pipeline" {
+  description = "Let the build account scan images and deploy new revisions, as cloudbuild.yaml does. Without it, it can only push images."
+  type        = bool
+  default     = false
+  nullable    = false
 }
 
 # --- watching

@@ -41,7 +41,7 @@ def test_a_project_is_read_back_as_it_was_written(projects: Projects, ana: Who) 
         ({"id": "acme", "metadata": {"__x__": "a"}}, "is no label"),
         ({"id": "acme", "allowed_models": "claude-*"}, "allowed_models: should be a list"),
         ({"id": "acme", "allowed_models": ["claude opus"]}, "should hold no white space"),
-        ({"id": "acme", "config": "prod"}, "config: this version has no routing configs"),
+        ({"id": "acme", "config": "Prod!"}, "config: should be 2 to 63 lower-case letters"),
         ({"id": "acme", "name": "a\nb"}, "name: should be one line of text"),
         ({"id": "acme", "name": f"gw-{'a' * 43}"}, "name: looks like a secret"),
     ],

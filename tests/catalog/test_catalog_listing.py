@@ -53,4 +53,6 @@ def test_claude_code_learns_what_a_model_can_do() -> None:
     assert can["effort"]["max"] == {"supported": True}
     assert can["effort"]["xhigh"] == {"supported": False}
     assert render_model(model("claude-haiku-4-5"))["capabilities"]["effort"]["supported"] is False
-    assert render_model(model("gpt-6-astra"))["capabilities"] is None
+    assert render_model(model("gpt-6-astra"))["capabilities"]["effort"]["max"] == {"supported": True}
+    assert render_model(model("gpt-4.1"))["capabilities"]["effort"]["supported"] is False
+    assert render_model(model("text-embedding-3-large"))["capabilities"] is None

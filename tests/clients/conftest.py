@@ -29,9 +29,9 @@ def gateway(tmp_path: Path, sandbox_key: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def gateway_everywhere(tmp_path_factory: pytest.TempPathFactory, sandbox_key: Path) -> Iterator[Served]:
-    with Sandbox(key_path=sandbox_key, environment={}) as sandbox:
-        with served_everywhere(tmp_path_factory.mktemp("everywhere"), sandbox) as running:
-            yield running
+    folder = tmp_path_factory.mktemp("everywhere")
+    with Sandbox(key_path=sandbox_key, environment={}) as sandbox, served_everywhere(folder, sandbox) as running:
+        yield running
 
 
 @pytest.fixture

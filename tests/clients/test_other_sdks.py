@@ -1,15 +1,17 @@
 """Clients beside the two SDKs through the gateway: Google's, AWS's, LangChain's, and Claude Code elsewhere than on Vertex AI."""
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-import boto3
+import boto3  # type: ignore[import-untyped]
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from claude_cli import Cli
-from everywhere import MODELS
+from everywhere import MODELS, served_everywhere
 from google import genai
 from google.genai import errors, types
 from google.oauth2.credentials import Credentials
@@ -17,8 +19,10 @@ from house import Served
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+from tls_front import tls_front
 
-from gateway.sandbox import Fault
+from gateway.sandbox import Fault, Sandbox
 
 pytestmark = pytest.mark.full
 ASK = 'use the tool add with {"a":19,"b":23}'
@@ -39,7 +43,7 @@ def google_sdk(url: str, token: str) -> genai.Client:
         vertexai=True,
         project="sandbox-project",
         location="global",
-        credentials=Credentials(token=token),
+        credentials=Credentials(token=token),  # type: ignore[no-untyped-call]
         http_options=types.HttpOptions(base_url=url, retry_options=NO_RETRY),
     )
 
@@ -80,6 +84,14 @@ def test_googles_sdk_talks_to_every_model(everywhere: Served, place: str, stream
     assert (sdk.models.count_tokens(model=model, contents=HELLO).total_tokens or 0) > 0
 
 
+@pytest.mark.parametrize("place", ["vertex", "studio", "oai"])
+def test_googles_sdk_works_with_a_key_too(everywhere: Served, place: str) -> None:
+    """As a client of the Gemini API, which knows neither project nor location."""
+    sdk = genai.Client(api_key=everywhere.key, http_options=types.HttpOptions(base_url=everywhere.url, retry_options=NO_RETRY))
+    said, _ = generate(sdk, MODELS[place], HELLO, stream=True)
+    assert HELLO in "".join(part.text or "" for part in said if not part.thought)
+
+
 @streamed
 def test_googles_sdk_gets_what_it_gets_without_a_gateway(everywhere: Served, stream: bool) -> None:
     """Parts and usage, thoughts and their signatures included."""
@@ -115,14 +127,22 @@ def test_googles_sdk_raises_what_it_raises_without_a_gateway(everywhere: Served,
 
 
 @pytest.fixture
-def aws_sdk(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Any]:
-    def make(url: str, key: str) -> Any:
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", key)
-        config = Config(retries={"total_max_attempts": 1})
-        return boto3.client("bedrock-runtime", region_name="us-east-1", endpoint_url=url, config=config)
+def aws_sdk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str, str], Any]]:
+    """Made as AWS's own guide has it, by AWS_BEARER_TOKEN_BEDROCK, which is sent over TLS only."""
+    with contextlib.ExitStack() as stack:
 
-    return make
+        def make(url: str, key: str) -> Any:
+            front, certificate = stack.enter_context(tls_front(url, tmp_path))
+            monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+            monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", key)
+            config = Config(retries={"total_max_attempts": 1})
+            made = boto3.client(
+                "bedrock-runtime", region_name="us-east-1", endpoint_url=front, verify=str(certificate), config=config
+            )
+            stack.callback(made.close)
+            return made
+
+        yield make
 
 
 def invoke(sdk: Any, model: str, stream: bool, text: str = HELLO, **more: Any) -> list[dict[str, Any]]:
@@ -187,10 +207,10 @@ def add(a: int, b: int) -> int:
 
 LANGCHAIN: dict[str, Callable[[Served, str], Any]] = {
     "ChatAnthropic": lambda gateway, model: ChatAnthropic(
-        model_name=model, base_url=gateway.url, api_key=gateway.key, max_retries=0, timeout=30, stop=None
+        model_name=model, base_url=gateway.url, api_key=SecretStr(gateway.key), max_retries=0, timeout=30, stop=None
     ),
     "ChatOpenAI": lambda gateway, model: ChatOpenAI(
-        model=model, base_url=f"{gateway.url}/v1", api_key=gateway.key, max_retries=0
+        model=model, base_url=f"{gateway.url}/v1", api_key=SecretStr(gateway.key), max_retries=0, stream_usage=True
     ),
 }
 
@@ -227,40 +247,41 @@ RUN = "run: echo tollgate-$((6*7))"
 
 
 @pytest.fixture
-def claude_everywhere(claude_code: Any, everywhere: Served, tmp_path: Any, outside: str) -> Cli:
-    return Cli(claude_code, everywhere.url, everywhere.key, tmp_path / "home", outside)
+def fresh(tmp_path: Path, sandbox_key: Path) -> Iterator[Served]:
+    """A gateway with a provider of every kind and with empty books."""
+    with Sandbox(key_path=sandbox_key, environment={}) as sandbox, served_everywhere(tmp_path, sandbox) as running:
+        yield running
 
 
-def since(gateway: Served, before: int) -> list[dict[str, Any]]:
-    return sorted(gateway.records(), key=lambda record: record["at"])[before:]
+@pytest.fixture
+def claude_everywhere(claude_code: Path, fresh: Served, tmp_path: Path, outside: str) -> Cli:
+    return Cli(claude_code, fresh.url, fresh.key, tmp_path / "home", outside)
 
 
 @pytest.mark.parametrize("model", ["us.anthropic.claude-sonnet-4-6", "@aws/claude-sonnet-4-6", "vertex/gemini-3.5-flash"])
-def test_claude_code_works_in_bedrock_mode(claude_everywhere: Cli, everywhere: Served, model: str) -> None:
+def test_claude_code_works_in_bedrock_mode(claude_everywhere: Cli, fresh: Served, model: str) -> None:
     """A tool round trip with streaming, whoever answers: each call 200 at its first try."""
-    before = len(everywhere.records())
     said = claude_everywhere.run(
         RUN, "--allowedTools", "Bash", "--model", model,
-        CLAUDE_CODE_USE_BEDROCK="1", CLAUDE_CODE_SKIP_BEDROCK_AUTH="1", ANTHROPIC_BEDROCK_BASE_URL=everywhere.url,
-        AWS_REGION="us-east-1", AWS_BEARER_TOKEN_BEDROCK=everywhere.key,
+        CLAUDE_CODE_USE_BEDROCK="1", CLAUDE_CODE_SKIP_BEDROCK_AUTH="1", ANTHROPIC_BEDROCK_BASE_URL=fresh.url,
+        AWS_REGION="us-east-1", AWS_BEARER_TOKEN_BEDROCK=fresh.key,
     )  # fmt: skip
     assert said.code == 0, said
     assert "tollgate-42" in said.text
-    records = since(everywhere, before)
+    records = fresh.records()
     assert {(record["dialect"], record["status"], len(record["attempts"])) for record in records} == {("bedrock", 200, 1)}
 
 
 @pytest.mark.parametrize("place", ["vertex-gemini", "studio", "oai", "direct", "aws"])
-def test_claude_code_works_on_models_of_others(claude_everywhere: Cli, everywhere: Served, place: str) -> None:
+def test_claude_code_works_on_models_of_others(claude_everywhere: Cli, fresh: Served, place: str) -> None:
     """Several turns with tools and streaming, each call 200 at its first try."""
-    before = len(everywhere.records())
     model = MODELS[place]
     options = ("--allowedTools", "Bash", "--model", model)
     first = claude_everywhere.run(RUN, *options, ANTHROPIC_DEFAULT_HAIKU_MODEL=model)
     assert first.code == 0 and "tollgate-42" in first.text, first
     second = claude_everywhere.run("run: echo again-$((7*7))", *options, "--resume", first.session)
     assert second.code == 0 and "again-49" in second.text, second
-    records = since(everywhere, before)
+    records = fresh.records()
     assert len(records) >= 4
     assert {(record["status"], len(record["attempts"]), record["completeness"]) for record in records} == {(200, 1, "final")}
     assert {record["model"] for record in records} == {model.rpartition("/")[2]}

@@ -246,3 +246,41 @@ def test_what_cannot_be_embedded_is_refused(more: dict[str, Any], words: str) ->
     with pytest.raises(InvalidRequest) as refused:
         openai_embeddings.parse_embedding({"model": "m", "input": "a", **more})
     assert words in refused.value.message
+
+
+def _chunk(**more: Any) -> bytes:
+    return b"data: " + json.dumps({"object": "chat.completion.chunk", "model": "some-model", **more}).encode() + b"\n\n"
+
+
+SAID = _chunk(choices=[{"index": 0, "delta": {"content": "Hello"}, "finish_reason": None}])
+FINISHED = _chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+FIGURES = _chunk(choices=[], usage={"prompt_tokens": 3, "completion_tokens": 1})
+
+
+def test_a_stream_without_done_is_whole_once_its_figures_came() -> None:
+    """Not every compatible server ends as OpenAI does."""
+    watch = openai_chat.watch_stream()
+    for piece, ended in ((SAID, False), (FINISHED, False), (FIGURES, True)):
+        watch.feed(piece)
+        assert watch.ended is ended
+    usage = watch.usage()
+    assert usage is not None and (usage.tokens.input, usage.tokens.output, usage.completeness) == (3, 1, "final")
+
+
+def test_a_stream_with_neither_figures_nor_done_may_end_at_its_finish_reason() -> None:
+    """And not before: what was cut off has none."""
+    watch = openai_chat.watch_stream()
+    watch.feed(SAID)
+    assert not watch.may_end
+    watch.feed(FINISHED)
+    assert watch.may_end and not watch.ended
+
+
+def test_figures_in_every_chunk_do_not_end_a_stream() -> None:
+    """Some servers count as they go."""
+    watch = openai_chat.watch_stream()
+    counting = {"prompt_tokens": 3, "completion_tokens": 1}
+    watch.feed(_chunk(choices=[{"index": 0, "delta": {"content": "Hello"}, "finish_reason": None}], usage=counting))
+    assert not watch.ended and not watch.may_end
+    watch.feed(_chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], usage=counting))
+    assert watch.ended

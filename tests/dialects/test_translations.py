@@ -45,6 +45,19 @@ def test_a_chat_that_crosses_and_comes_back_means_the_same(wire: str, body: dict
 
 
 @every_wire
+@given(body=chats())
+@settings(max_examples=30, deadline=None)
+def test_what_is_counted_is_the_whole_prompt(wire: str, body: dict[str, Any]) -> None:
+    """Words, pictures, calls and tools, as the model would get them; counting sees what is paid for."""
+    chat = Chat(copy.deepcopy(body))
+    rendered, _ = TRANSLATIONS[wire].render_count(chat, MODEL)
+    assert chat.body == body
+    counted, asked = core_of_chat(TRANSLATIONS[wire].parse_chat(json.loads(json.dumps(rendered))).body), core_of_chat(body)
+    assert all(counted[name] == asked[name] for name in ("messages", "system", "tools", "tool_choice"))
+    assert "stream" not in rendered
+
+
+@every_wire
 @given(message=messages())
 @settings(max_examples=60, deadline=None)
 def test_an_answer_that_crosses_and_comes_back_means_the_same(wire: str, message: dict[str, Any]) -> None:

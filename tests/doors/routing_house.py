@@ -37,6 +37,14 @@ class Routed:
     def script(self, service: str, *faults: Fault) -> None:
         self.gateway.sandbox.script(*faults, on=service)
 
+    def rest_nobody(self) -> None:
+        """Every target is well, and nothing is scripted."""
+        self.gateway.sandbox.clear()
+        health = self.gateway.house.planner.health
+        health._store = None  # what was shared of the test before is not this one's
+        health.forget()
+        self.calls()
+
     def calls(self) -> list[str]:
         """Services and locations asked since the last look, in order."""
         requests = [r for r in self.gateway.sandbox.requests if r.path != "/token"]
@@ -82,10 +90,8 @@ def routed(folder: Path, key_path: Path, **settings: str) -> Iterator[Routed]:
     with contextlib.ExitStack() as stack:
         sandbox = stack.enter_context(Sandbox(key_path=key_path))
         allowed = urlsplit(sandbox.url).netloc
-        settings = {"GATEWAY_PING_INTERVAL_S": "0.3", "GATEWAY_FIRST_BYTE_TIMEOUT_S": "3", **settings}
-        gateway = stack.enter_context(
-            served(folder, sandbox=sandbox, GATEWAY_ALLOW_PRIVATE_UPSTREAMS=allowed, **settings)
-        )
+        settings = {"GATEWAY_PING_INTERVAL_S": "5", "GATEWAY_FIRST_BYTE_TIMEOUT_S": "3", **settings}
+        gateway = stack.enter_context(served(folder, sandbox=sandbox, GATEWAY_ALLOW_PRIVATE_UPSTREAMS=allowed, **settings))
         gateway.store.commit(providers(sandbox, folder))
         gateway.house.directory.forget()
         yield Routed(gateway)

@@ -37,7 +37,7 @@ def test_the_description_holds(tmp_path: Path) -> None:
     """No server error, no undocumented status or shape; what is allowed is taken, what is forbidden is refused."""
     examined = examine(tmp_path, examples=2, phases="examples,fuzzing")
     assert examined.returncode == 0, examined.stdout[-6_000:] + examined.stderr[-1_000:]
-    assert "Tested: 38" in examined.stdout
+    assert "Tested: 46" in examined.stdout
 
 
 @pytest.mark.full

@@ -1,6 +1,9 @@
 """Counting tokens in one wire format, at a provider that speaks another."""
 
+import base64
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from everywhere import MODELS
@@ -51,6 +54,17 @@ def test_a_response_is_counted_wherever_the_model_is(everywhere: Served, place: 
     assert answer.status == 200, answer.body
     assert answer.json()["object"] == "response.input_tokens"
     assert answer.json()["input_tokens"] > 5
+    assert "x-gateway-estimated" not in answer.headers
+
+
+@pytest.mark.parametrize("place", COUNTED_AT)
+def test_an_invoke_body_is_counted_wherever_the_model_is(everywhere: Served, place: str) -> None:
+    """Bedrock's clients, who wrap it in base64."""
+    inner = json.dumps({"anthropic_version": "bedrock-2023-05-31", **MESSAGES}).encode()
+    body = {"input": {"invokeModel": {"body": base64.b64encode(inner).decode()}}}
+    answer = count(everywhere, f"/model/{quote(MODELS[place], safe='')}/count-tokens", body)
+    assert answer.status == 200, answer.body
+    assert answer.json()["inputTokens"] > 10
     assert "x-gateway-estimated" not in answer.headers
 
 

@@ -17,6 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+
 Json = dict[str, Any]
 APIS = (
     "run", "firestore", "secretmanager", "iam", "cloudresourcemanager", "serviceusage", "artifactregistry", "cloudbuild",
@@ -119,9 +122,9 @@ def project(cloud: FakeCloud, asked: Asked, name: str) -> Json:
     return {"projectId": name, "projectNumber": PROJECT_NUMBER, "lifecycleState": "ACTIVE"}
 
 
-def enable(cloud: FakeCloud, asked: Asked, *_: str) -> Json:
+def enable(cloud: FakeCloud, asked: Asked, project: str) -> Json:
     for service in asked.body.get("serviceIds", []):
-        cloud.things[f"projects/demo/services/{service}"] = {"name": service, "state": "ENABLED"}
+        cloud.things[f"projects/{project}/services/{service}"] = {"name": service, "state": "ENABLED"}
     return done({})
 
 
@@ -168,6 +171,10 @@ def patch(cloud: FakeCloud, asked: Asked, name: str) -> Json:
     return thing
 
 
+def patch_database(cloud: FakeCloud, asked: Asked, name: str) -> Json:
+    return done(patch(cloud, asked, name), f"{name}/operations/done")
+
+
 def create_account(cloud: FakeCloud, asked: Asked, project: str) -> Json:
     email = f"{asked.body['accountId']}@{project}.iam.gserviceaccount.com"
     name = f"projects/{project}/serviceAccounts/{email}"
@@ -192,7 +199,11 @@ def create_key(cloud: FakeCloud, asked: Asked, account: str) -> Json:
     name = account_name(account)
     email = cloud.thing(name)["email"]
     key_id = f"{cloud.number():040x}"
-    key = {"type": "service_account", "private_key_id": key_id, "client_email": email, "private_key": f"secret {key_id}"}
+    sealed = serialization.NoEncryption()
+    made = generate_private_key(public_exponent=65537, key_size=2048)
+    pem = made.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, sealed).decode()
+    key = {"type": "service_account", "project_id": name.split("/")[1], "private_key_id": key_id, "private_key": pem,
+           "client_email": email, "token_uri": "https://oauth2.googleapis.com/token"}  # fmt: skip
     cloud.make(f"{name}/keys/{key_id}", {"name": f"{name}/keys/{key_id}", "keyType": "USER_MANAGED", "disabled": False})
     return {"name": f"{name}/keys/{key_id}", "privateKeyData": base64.b64encode(json.dumps(key).encode()).decode()}
 
@@ -212,8 +223,9 @@ def remove_key(cloud: FakeCloud, asked: Asked, name: str) -> Json:
 
 def add_version(cloud: FakeCloud, asked: Asked, secret: str) -> Json:
     cloud.thing(secret)
-    name = f"{secret}/versions/{len(cloud.below(secret + '/versions')) + 1}"
-    made = {"name": name, "state": "ENABLED", "createTime": "2026-11-20T00:00:00Z", "payload": asked.body["payload"]}
+    number = len(cloud.below(f"{secret}/versions")) + 1
+    name = f"{secret}/versions/{number}"
+    made = {"name": name, "state": "ENABLED", "createTime": f"2026-11-20T00:00:{number:02d}Z", "payload": asked.body["payload"]}
     cloud.make(name, made)
     return {"name": name, "state": "ENABLED", "clientSpecifiedPayloadChecksum": True}
 
@@ -222,6 +234,8 @@ def access_version(cloud: FakeCloud, asked: Asked, secret: str, version: str) ->
     if version == "latest":
         version = str(len(cloud.below(secret + "/versions")))
     thing = cloud.thing(f"{secret}/versions/{version}")
+    if thing["state"] != "ENABLED":
+        raise Missing(f"{secret}/versions/{version}, which is disabled,")
     return {"name": thing["name"], "payload": thing["payload"]}
 
 
@@ -229,6 +243,10 @@ def list_versions(cloud: FakeCloud, asked: Asked, secret: str) -> Json:
     cloud.thing(secret)
     newest_first = reversed(cloud.below(secret + "/versions"))
     return {"versions": [{k: v for k, v in thing.items() if k != "payload"} for thing in newest_first]}
+
+
+def latest_version(cloud: FakeCloud, asked: Asked, secret: str) -> Json:
+    return dict(list_versions(cloud, asked, secret)["versions"][0])
 
 
 def switch_version(cloud: FakeCloud, asked: Asked, name: str, verb: str) -> Json:
@@ -300,7 +318,12 @@ def build(cloud: FakeCloud, asked: Asked, parent: str) -> Json:
             "version": f"{folder}/packages/{package}/versions/{digest}",
         }
     cloud.things[f"{parent}/builds/{made['id']}"] = made
-    return {"name": f"operations/build/{made['projectId']}/{made['id']}", "metadata": {"build": made}, "done": True, "response": made}
+    return {
+        "name": f"operations/build/{made['projectId']}/{made['id']}",
+        "metadata": {"build": made},
+        "done": True,
+        "response": made,
+    }
 
 
 def run_services(cloud: FakeCloud, asked: Asked, namespace: str) -> Json:
@@ -319,7 +342,9 @@ def put_service(cloud: FakeCloud, asked: Asked, namespace: str, *_: str) -> Json
     if before is None or before["spec"]["template"] != service["spec"]["template"]:
         revision = service["spec"]["template"]["metadata"].get("name") or f"{name}-{cloud.number():05d}-abc"
     generation = (before["metadata"]["generation"] if before else 0) + 1
-    service["metadata"].update(generation=generation, namespace=PROJECT_NUMBER, selfLink=f"/services/{name}", uid="u", resourceVersion="r")
+    service["metadata"].update(
+        generation=generation, namespace=PROJECT_NUMBER, selfLink=f"/services/{name}", uid="u", resourceVersion="r"
+    )
     service["metadata"].setdefault("labels", {})["cloud.googleapis.com/location"] = "europe-west1"
     ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ConfigurationsReady", "RoutesReady")]
     service["status"] = {
@@ -386,12 +411,13 @@ ROUTES: tuple[tuple[str, str, str, Callable[..., Json]], ...] = (
     ("firestore", "POST", r"(projects/.+/collectionGroups/[^/]+/indexes)", create_index),
     ("firestore", "POST", r"(projects/[^/]+/databases/[^/]+/backupSchedules)", create_backups),
     ("firestore", "PATCH", r"(projects/.+/collectionGroups/[^/]+/fields/[^/]+)", patch_field),
-    ("firestore", "PATCH", COLLECTION, lambda cloud, asked, name: done(patch(cloud, asked, name))),
+    ("firestore", "PATCH", COLLECTION, patch_database),
     ("secretmanager", "POST", r"(projects/[^/]+/secrets)", create_named("secretId")),
     ("secretmanager", "POST", r"(projects/[^/]+/secrets/[^/]+):addVersion", add_version),
     ("secretmanager", "GET", r"(projects/[^/]+/secrets/[^/]+)/versions/([^/]+):access", access_version),
     ("secretmanager", "POST", r"(projects/[^/]+/secrets/[^/]+/versions/[^/]+):(disable|enable)", switch_version),
     ("secretmanager", "GET", r"(projects/[^/]+/secrets/[^/]+)/versions", list_versions),
+    ("secretmanager", "GET", r"(projects/[^/]+/secrets/[^/]+)/versions/latest", latest_version),
     ("cloudscheduler", "POST", r"(projects/[^/]+/locations/[^/]+/jobs)", create_job),
     ("*", "GET", COLLECTION, read),
     ("*", "PATCH", COLLECTION, patch),
@@ -422,7 +448,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def parse(method: str, url: str, body: bytes) -> Asked:
     parts = urlsplit(url)
-    api = (parts.hostname or "").removesuffix(".fake").rpartition("-")[2]
+    api = (parts.hostname or "secretmanager.fake").removesuffix(".fake").rpartition("-")[2]
     path = re.sub(r"^/(?:(?:upload/|resumable/upload/)?storage/v1/|upload/|v1beta\d?/|v1/|v2/)?", "", unquote(parts.path))
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
     try:

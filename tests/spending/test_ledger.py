@@ -328,6 +328,38 @@ def test_a_lost_answer_counts_nothing_twice(store: FailingStore, ledger: Ledger,
     assert period["spent"] == period["taken"] == dollars(0.60)
 
 
+def test_a_borrowing_is_not_repeated_after_it_was_reconciled(store: FailingStore, ledger: Ledger, clock: HandClock) -> None:
+    """Its answer was lost, and an instance paused for minutes: what others have closed stays closed, and no money is locked."""
+    put_budget(store, unit="requests", amount="12", mode="strict", on_store_error="closed")
+    store.lose_answers = 1
+    with pytest.raises(Unavailable):
+        reserve(ledger, 1, 1.0)
+    clock.time += 400
+    other = make_ledger(store, clock)
+    assert other.sweep().reconciled == 1
+    store.lose_answers = 1
+    ledger.close(1.0)
+    clock.time += 400
+    other.sweep()
+    period = store.get("budgets/bud_1/periods/2026-11").data
+    assert period["taken"] == period["spent"] == 1
+
+
+def test_after_a_lost_borrowing_was_reconciled_calls_go_on(store: FailingStore, ledger: Ledger, clock: HandClock) -> None:
+    """The next call borrows anew, under a name of its own."""
+    put_budget(store, unit="requests", amount="12", mode="strict", on_store_error="closed")
+    store.lose_answers = 1
+    with pytest.raises(Unavailable):
+        reserve(ledger, 1, 1.0)
+    clock.time += 400
+    assert make_ledger(store, clock).sweep().reconciled == 1
+    one = call(2, dollars(1))
+    settle(store, run(ledger.reserve(one, plan())), one, dollars(1))
+    ledger.close(1.0)
+    period = store.get("budgets/bud_1/periods/2026-11").data
+    assert period["taken"] == period["spent"] == 2  # strict: what nobody can account for stays spent
+
+
 def test_an_outage_admits_a_bounded_amount_that_is_counted_later(
     store: FailingStore, ledger: Ledger, clock: HandClock
 ) -> None:
@@ -422,6 +454,42 @@ def test_a_record_that_arrives_late_is_counted_late(store: FailingStore, ledger:
     assert other.sweep().late == 1
     assert other.sweep().late == 0
     assert other.state("bud_1").spent == dollars(0.5)
+
+
+def reuse_a_released_hold(store: FailingStore, ledger: Ledger) -> tuple[Any, Any]:
+    """A call that the allowance lists is given up, another takes its place; then the instance is paused."""
+    put_budget(store, unit="requests", amount="2", mode="strict")
+    given_up = reserve(ledger, 1, 1.0)
+    reserve(ledger, 2, 1.0)
+    given_up.release()
+    one = call(3, dollars(1.0))
+    return one, run(ledger.reserve(one, plan()))
+
+
+def test_a_strict_allowance_is_never_charged_beyond_its_amount(store: FailingStore, ledger: Ledger, clock: HandClock) -> None:
+    """Money that a listed call gave back was used by another: both together cost no more than what was borrowed."""
+    one, hold = reuse_a_released_hold(store, ledger)
+    settle(store, hold, one, 1)
+    clock.time += 400
+    other = make_ledger(store, clock)
+    assert other.sweep().reconciled == 1
+    assert other.sweep().late == 0
+    assert other.state("bud_1").spent == 2
+
+
+def test_in_strict_a_late_record_takes_the_place_of_an_estimate(
+    store: FailingStore, ledger: Ledger, clock: HandClock
+) -> None:
+    """What was borrowed has been charged already; the estimate of a call that was given up is corrected."""
+    one, hold = reuse_a_released_hold(store, ledger)
+    clock.time += 400
+    other = make_ledger(store, clock)
+    assert other.sweep().reconciled == 1
+    settle(store, hold, one, 1)
+    assert (other.sweep().late, other.sweep().late) == (0, 0)
+    assert other.state("bud_1").spent == 2
+    documents = store.query("usage", group=True).documents
+    assert sum(part["settled"] for document in documents for part in document.data["holds"]) <= 2
 
 
 def test_a_lowered_budget_holds_within_a_minute(store: FailingStore, ledger: Ledger, clock: HandClock) -> None:

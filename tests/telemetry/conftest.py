@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from collector import Collector, collecting
 from house import Served, served
+from otlp_collector import Collector, collecting
 
 from gateway.sandbox import Sandbox
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from collector import Collector, attributes
 from house import Served
+from otlp_collector import Collector, attributes
 from settled import PARENT, READINGS, TRACE, call, document, observation, target
 
 from gateway.credentials.access_token import TokenError
@@ -61,6 +61,24 @@ def test_streams_and_refusals_are_told_too(traced: Callable[..., Served], collec
     assert collector.points("gen_ai.client.operation.time_to_first_chunk")[0][1].count == 1
     refusals = {facts["http.response.status_code"]: point.as_int for facts, point in collector.points("gateway.refusals")}
     assert refusals == {401: 1}
+
+
+def test_a_refused_request_stands_in_its_callers_trace_too(traced: Callable[..., Served]) -> None:
+    """Its log line alone: there is no span of ours."""
+    gateway = traced()
+    refused = gateway.post("/v1/messages", {}, key="gw-" + "x" * 43, headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+    line = next(line for line in gateway.log_lines() if line["request_id"] == refused.headers["x-gateway-request-id"])
+    assert line["logging.googleapis.com/trace"] == TRACE and line["logging.googleapis.com/spanId"] == PARENT
+
+
+def test_a_budget_that_the_ledger_writes_is_told(collector: Collector) -> None:
+    """In the ledger's own words: what was used, and the limit."""
+    exporting = open_exporting(READINGS, GOOGLE, collector.url)
+    telemetry = Telemetry(lambda: exporting)
+    telemetry.watch("b-1", "2026-11", (0.5, 1.0), 12_000_000_000, 10_000_000_000, {"unit": "usd", "subject": "ana@example.com"})
+    telemetry.close(5)
+    ((facts, point),) = collector.points("gateway.budget.debt")
+    assert facts == {"gateway.budget": "b-1", "gateway.budget.unit": "usd"} and point.as_double == 2.0
 
 
 def test_this_process_is_named(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What a settled call looks like as a trace."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,6 +53,15 @@ def test_a_trace_names_no_person_and_holds_no_prompt() -> None:
     """Nor keys, nor the caller's own labels: it may go to a third party."""
     told = repr([(span.name, dict(span.attributes or {})) for span in spans()])
     assert not any(secret in told for secret in (PROMPT, KEY, PERSON, "core"))
+
+
+def test_names_that_a_caller_chose_are_cut_short() -> None:
+    """A model's name may be as long as a request."""
+    long = replace(target(), model="m" * 10_000)
+    call, *attempts = spans(target=long, answered_model="a" * 10_000)
+    assert len(call.name) < 250
+    values = [value for span in (call, *attempts) for value in (span.attributes or {}).values()]
+    assert max(len(value) for value in values if isinstance(value, str)) == 200
 
 
 def test_attempts_stand_one_after_the_other_before_the_first_word() -> None:

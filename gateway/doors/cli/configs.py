@@ -8,6 +8,7 @@ import msgspec
 from gateway.administration.configs import check_config, render_schema
 from gateway.administration.explaining import explain
 from gateway.administration.refusals import AdminError
+from gateway.canonical.store import Json
 from gateway.doors.cli.desk import Refusing, desk
 from gateway.doors.cli.options import page_options, style_option
 from gateway.doors.cli.output import show, show_json
@@ -30,7 +31,7 @@ def config() -> None:
 @style_option()
 def put(config_id: str, file: Any, style: str) -> None:
     """Store FILE (JSON; - for stdin) as config ID: a new one, or a new version that is in force from now on."""
-    show(desk().configs.put(config_id, read_json(file), desk().operator), style)
+    show_config_of(desk().configs.put(config_id, read_json(file), desk().operator), style)
 
 
 @config.command("list")
@@ -47,11 +48,9 @@ def list_configs(limit: int, cursor: str | None, style: str) -> None:
 def show_config(config_id: str, style: str) -> None:
     """Show a config as it is in force."""
     answer = desk().configs.get(config_id)
-    if style == "json":
-        show_json(answer)
-        return
-    show({name: value for name, value in answer.items() if name != "config"}, style)
-    show_json(answer["config"])
+    show_config_of(answer, style)
+    if style == "table":
+        show_json(answer["config"])
 
 
 @config.command()
@@ -69,7 +68,7 @@ def versions(config_id: str, limit: int, cursor: str | None, style: str) -> None
 @style_option()
 def rollback(config_id: str, version: int, style: str) -> None:
     """Make an earlier version a new one, in force from now on."""
-    show(desk().configs.rollback(config_id, version, desk().operator), style)
+    show_config_of(desk().configs.rollback(config_id, version, desk().operator), style)
 
 
 @config.command()
@@ -113,9 +112,15 @@ def validate(file: Any, request: Any, project: str | None, key_id: str | None, s
 
 
 @config.command()
-def schema() -> None:
-    """Print the JSON Schema of configs."""
+@style_option()
+def schema(style: str) -> None:
+    """Print the JSON Schema of configs, in either format."""
     show_json(render_schema())
+
+
+def show_config_of(answer: Json, style: str) -> None:
+    """A table has no room for the config itself."""
+    show(answer if style == "json" else {name: value for name, value in answer.items() if name != "config"}, style)
 
 
 def read_json(file: Any) -> Any:

@@ -51,6 +51,7 @@ def examine(at: Desk, *, calls: bool) -> list[Finding]:
     if at.ask is not None:
         emulated = bool(os.environ.get("FIRESTORE_EMULATOR_HOST"))
         findings += examinations.check_database(at.settings, at.tokens, at.ask, emulated=emulated)
+        findings += examinations.check_telemetry(at.settings, at.tokens, at.ask, os.environ)
         if any(has_google_account(provider) for provider in providers):
             findings.append(examinations.check_clock_against(at.settings.google_token_uri, at.ask, at.now))
     if at.read_secret is not None:

@@ -69,7 +69,7 @@ class Terraform:
         told = {name: value for name, value in variables.items() if value is not None}
         given = {f"TF_VAR_{name}": value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
         done = subprocess.run(
-            ["terraform", arguments[0], "-no-color", *arguments[1:]],
+            ["terraform", *arguments],
             cwd=self.module,
             env={**self.environment, **given},
             capture_output=True,
@@ -98,6 +98,7 @@ def copied(folder: Path, provider: Mapping[str, str]) -> Terraform:
     shutil.copy(INFRA / "firestore.indexes.json", folder)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "GOOGLE_"))}
     own = {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_CLI_CONFIG_FILE": os.devnull}
-    terraform = Terraform(folder, {**kept, **own, **provider})
+    plain = {f"TF_CLI_ARGS_{verb}": "-no-color" for verb in ("init", "validate", "plan", "apply")}
+    terraform = Terraform(folder, {**kept, **own, **plain, **provider})
     terraform.run("init", "-input=false")
     return terraform

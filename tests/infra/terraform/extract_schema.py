@@ -17,14 +17,15 @@ from hcl import declared, texts
 
 MODULE = Path(__file__).parents[3] / "infra" / "terraform"
 PROVIDER = "6.50.0"
+SOURCE = "extract_schema.py, from .jsii of npm @cdktf/provider-google 16.12.1"
 SCALARS = {"string": "string", "number": "number", "boolean": "bool"}
 TAKES = re.compile(r"(?:Possible|Allowed|Valid) values(?: are)?:? *\[([^\]]*)\]")
 QUOTED = re.compile(r'"([A-Za-z0-9_.\-]+)"')
 ORIGINAL = re.compile(r"docs/(resources|data-sources)/(\w+)(?:#(\w+))?")
 JSII_OWN = {
-    "cdktfStack", "complexObjectIndex", "complexObjectIsFromSet", "constructNodeMetadata", "creationStack", "fqn", "friendlyUniqueId",
-    "internalValue", "isEmpty", "node", "rawOverrides", "terraformAttribute", "terraformGeneratorMetadata", "terraformMetaArguments",
-    "terraformResource", "terraformResourceType", "tfResourceType",
+    "cdktfStack", "complexObjectIndex", "complexObjectIsFromSet", "constructNodeMetadata", "creationStack", "fqn",
+    "friendlyUniqueId", "internalValue", "isEmpty", "node", "rawOverrides", "terraformAttribute", "terraformGeneratorMetadata",
+    "terraformMetaArguments", "terraformResource", "terraformResourceType", "tfResourceType",
 }  # fmt: skip
 
 Json = dict[str, Any]
@@ -33,8 +34,8 @@ Json = dict[str, Any]
 def extract(described: Json) -> Json:
     types: Json = described["types"]
     names = declared(texts(MODULE))
-    wanted = {"resources": {name.partition(".")[0] for name in names["resource"]}, "data": {n.partition(".")[0] for n in names["data"]}}
-    found: Json = {"provider": PROVIDER, "resources": {}, "data": {}}
+    wanted = {"resources": kinds(names["resource"]), "data": kinds(names["data"])}
+    found: Json = {"provider": PROVIDER, "source": SOURCE, "resources": {}, "data": {}}
     for name, owner in types.items():
         said = json.dumps(owner.get("docs", {})) + owner.get("name", "")
         match = ORIGINAL.search(said)
@@ -48,6 +49,10 @@ def extract(described: Json) -> Json:
     if missing := (wanted["resources"] - found["resources"].keys()) | (wanted["data"] - found["data"].keys()):
         raise SystemExit(f"not in this description: {', '.join(sorted(missing))}")
     return {**found, "resources": dict(sorted(found["resources"].items()))}
+
+
+def kinds(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
 
 
 def arguments(types: Json, name: str) -> Json:

@@ -1,6 +1,7 @@
 """What the real terraform makes of infra/terraform, against the google provider's real schema (6.50): validated and applied."""
 
 import json
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -30,10 +31,12 @@ def test_the_files_are_formatted(terraform: Terraform) -> None:
 
 
 def test_it_is_valid_and_a_second_apply_changes_nothing(terraform: Terraform) -> None:
-    """Every resource, argument, type and reference; and what was applied is what is asked for."""
+    """Every resource, argument, type and reference; what was applied is what is asked for; and it can be removed again."""
     terraform.run("validate")
     terraform.apply()
     assert "No changes" in terraform.plan()
+    terraform.run("destroy", "-input=false", "-auto-approve", **LEAST)
+    assert terraform.run("state", "list") == ""
 
 
 def test_the_gateway_accepts_the_environment_that_it_is_given(deployed: Deployed) -> None:
@@ -120,6 +123,16 @@ def test_what_forgets_and_what_is_indexed_is_what_the_indexes_file_says(deployed
     assert sorted(map(json.dumps, composites)) == sorted(map(json.dumps, INDEXES["indexes"]))
 
 
+def test_a_vector_index_in_that_file_becomes_one(terraform: Terraform) -> None:
+    """For the semantic cache: the vector stands last, with its dimension."""
+    vector = {"fieldPath": "vector", "vectorConfig": {"dimension": 768, "flat": {}}}
+    fields = [{"fieldPath": "scope", "order": "ASCENDING"}, vector]
+    index = {"collectionGroup": "cache", "queryScope": "COLLECTION", "fields": fields}
+    (terraform.folder / "firestore.indexes.json").write_text(json.dumps({"indexes": [index], "fieldOverrides": []}))
+    made = terraform.apply().one("google_firestore_index")["fields"]
+    assert [field["vector_config"] for field in made] == [[], [{"dimension": 768, "flat": [{}]}]]
+
+
 def test_the_database_is_backed_up_and_outlives_the_configuration(deployed: Deployed) -> None:
     """A destroy leaves what people would miss."""
     database = deployed.one("google_firestore_database")
@@ -136,6 +149,18 @@ def test_the_outputs_are_the_next_commands(deployed: Deployed) -> None:
     assert steps[2].endswith(f"""{URL}/admin/v1/projects -d '{{"id":"demo"}}'""")
     for step in steps:
         assert subprocess.run(["bash", "-n"], input=step, text=True, timeout=10).returncode == 0
+
+
+def test_the_first_step_of_the_deploy_page_makes_what_a_build_needs(terraform: Terraform) -> None:
+    """Before there is an image: the place for images, and an account that may push there."""
+    commands = (INFRA.parent / "docs" / "deploy.md").read_text()
+    targets = re.findall(r"-target=\S+", commands)
+    assert len(targets) == 2
+    terraform.run("apply", "-input=false", "-auto-approve", *targets, **LEAST)
+    made = terraform.run("state", "list").split()
+    assert "google_artifact_registry_repository.images" in made
+    assert not [name for name in made if "cloud_run" in name]
+    assert terraform.run("output", "-raw", "build_account").endswith(f"/tollgate-build@{PROJECT}.iam.gserviceaccount.com")
 
 
 def test_a_key_file_takes_the_place_of_the_runtime_accounts_own_right(terraform: Terraform) -> None:
@@ -184,10 +209,12 @@ def test_behind_the_identity_aware_proxy_nobody_goes_round_it(terraform: Terrafo
 
 
 def test_a_domain_of_ones_own_is_the_address_that_everything_uses(terraform: Terraform) -> None:
-    """Settings, sweep and uptime check alike."""
+    """Settings and uptime check use it, and the sweep's token is made for it."""
     deployed = terraform.apply(domain="llm.example.com")
     assert read(deployed.environment).public_url == "https://llm.example.com"
-    assert deployed.one("google_cloud_scheduler_job")["http_target"][0]["oidc_token"][0]["audience"] == "https://llm.example.com"
+    target = deployed.one("google_cloud_scheduler_job")["http_target"][0]
+    assert target["oidc_token"][0]["audience"] == "https://llm.example.com"
+    assert target["uri"].startswith(URL), "at the service's own address, whatever DNS says and the ingress allows"
     check = deployed.one("google_monitoring_uptime_check_config")
     assert check["monitored_resource"][0]["labels"]["host"] == "llm.example.com"
     assert check["http_check"][0]["path"] == "/livez"
@@ -197,13 +224,15 @@ def test_everything_that_may_be_chosen_can_be_chosen_at_once(terraform: Terrafor
     """Private network, telemetry, mails, billing budget, another database, settings: valid together, accepted by the gateway."""
     deployed = terraform.apply(
         name="gw-eu", database="gateway", database_location="eur3", keep_database=False, backup_retention_days=0,
-        vertex_project="models", vertex_location="eu", secret_locations=["europe-west1"], telemetry=True, alert_emails=["ops@example.com"],
+        vertex_project="models", vertex_location="eu", secret_locations=["europe-west1"], telemetry=True, pipeline=True,
+        alert_emails=["ops@example.com"], scheduler_region="europe-west3",
         alert_usd_per_hour=50, billing_account="0123AB-CDEF45-6789AB", ingress="INGRESS_TRAFFIC_INTERNAL_ONLY", min_instances=1,
         vpc={"network": "net", "subnetwork": "sub"}, labels={"team": "core"}, settings={"GATEWAY_USAGE_RETENTION_DAYS": "90"},
     )  # fmt: skip
     settings = read(deployed.environment)
     assert (settings.store, settings.usage_retention_days) == (f"firestore://{PROJECT}/gateway", 90)
     assert (settings.vertex_project_id, settings.vertex_region) == ("models", "eu")
+    assert settings.telemetry == "google"
     assert deployed.one("google_billing_budget")["all_updates_rule"][0]["pubsub_topic"].endswith("/gw-eu-budget-alerts")
     assert all(row["notification_channels"] for row in deployed.all("google_monitoring_alert_policy"))
     assert {row["labels"]["team"] for row in deployed.all("google_secret_manager_secret")} == {"core"}

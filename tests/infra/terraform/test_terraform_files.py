@@ -16,6 +16,7 @@ from gateway.settings import SETTINGS
 
 HOUSE = Path(__file__).parents[3] / "gateway"
 FILES = texts(MODULE)
+VARIABLES = re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', FILES["variables.tf"], re.MULTILINE | re.DOTALL)
 OVERRIDES = json.loads((INFRA / "firestore.indexes.json").read_text())["fieldOverrides"]
 
 # Which collection groups each module writes `expires_at` to. In administration/keys.py and the doors it is a key's end,
@@ -29,7 +30,7 @@ WRITERS = {
     "routing/health.py": {"health"},
     "spending/account.py": {"periods"},
     "spending/alerts.py": {"alerts"},
-    "spending/lapsed.py": {"usage", "allowances"},
+    "spending/lapsed.py": {"usage", "reconciled"},
     "spending/transfers.py": {"allowances"},
 }
 NOT_OF_THE_STORE = {"administration/keys.py", "doors/cli/keys.py"}
@@ -111,8 +112,8 @@ def test_every_name_that_is_used_is_declared_and_the_other_way_round() -> None:
 def test_every_variable_is_typed_described_and_refuses_nonsense() -> None:
     """A type and a description each; a validation wherever a wrong text would be found out late."""
     free = {"labels", "create_database", "keep_database", "point_in_time_recovery", "vertex_key_file", "vertex_key_json",
-            "admin_key_version", "vertex_key_version", "secret_locations", "telemetry", "uptime_check"}  # fmt: skip
-    for name, body in re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', FILES["variables.tf"], re.MULTILINE | re.DOTALL):
+            "admin_key_version", "vertex_key_version", "secret_locations", "telemetry", "uptime_check", "pipeline"}  # fmt: skip
+    for name, body in VARIABLES:
         assert "  type " in body and "  description = " in body, name
         assert "validation {" in body or name in free, name
 
@@ -161,9 +162,30 @@ def test_dashboard_and_alerts_look_at_metrics_that_are_made() -> None:
         assert query.count("(") == query.count(")") and query.count("{") == query.count("}")
 
 
+def test_the_script_and_terraform_run_the_gateway_alike() -> None:
+    """Whichever way it was deployed: the same size, the same schedule, the same probes."""
+    script = (INFRA / "deploy.sh").read_text()
+    given = re.compile(r'^  default += "?(.*?)"?$', re.MULTILINE)
+    default = {name: found[1] for name, body in VARIABLES if (found := given.search(body))}
+    size = "CPU={cpu} MEMORY={memory_mib}Mi CONCURRENCY={concurrency} INSTANCES_MAX={max_instances}"
+    assert f"{size} SWEEP_SCHEDULE='{{sweep_schedule}}'".format(**default) in script
+    for figure in ("path=/livez", "--timeout=3600", "--cpu-throttling", "--cpu-boost"):
+        assert figure in script
+
+
+def test_the_deploy_page_names_variables_outputs_and_settings_that_there_are() -> None:
+    """Whatever it tells people to set or to read."""
+    page = (INFRA.parent / "docs" / "deploy.md").read_text()
+    there = declared(FILES)
+    assert set(re.findall(r"output -raw (\w+)", page)) <= there["output"]
+    assert set(re.findall(r"`(\w+) = ", page)) <= there["variable"]
+    assert set(re.findall(r"-target=(\w+\.\w+)", page)) <= there["resource"]
+    assert set(re.findall(r"\bGATEWAY_[A-Z_]+\b", page)) <= {row.name for row in SETTINGS}
+
+
 def test_no_file_holds_what_belongs_to_one_deployment() -> None:
-    """No key, no address of somebody's, no state."""
-    assert not [path.name for path in MODULE.iterdir() if path.suffix in (".tfstate", ".tfvars", ".backup")]
+    """No key, and neither state nor values are ever committed."""
+    assert {"*.tfstate*", "*.tfvars", ".terraform/"} <= set((MODULE / ".gitignore").read_text().split())
     for name, text in FILES.items():
         assert not re.search(r"-----BEGIN|AIza[\w-]{30}|ya29\.|gw-[\w-]{43}", text), name
         assert not re.search(r"\t| +$|\r", text, re.MULTILINE) and text.endswith("}\n"), name
