@@ -25,7 +25,7 @@ from gateway.providers.directory import Directory
 from gateway.providers.http1 import Pool, Timeouts
 from gateway.providers.lessons import Lessons
 from gateway.providers.provider import Provider
-from gateway.providers.send import Sender
+from gateway.providers.send import GOOGLE, Sender
 from gateway.records.document import render_log_line
 from gateway.records.log import LineLog
 from gateway.records.rollups import Rollups
@@ -83,7 +83,8 @@ class House:
         try:
             self.ledger.directory.warm()
             for provider in self.directory.all().values():
-                self.tokens.token(provider.credential)
+                if PROVIDERS[provider.kind].credentials == GOOGLE:
+                    self.tokens.token(provider.credential)
         except Exception as error:  # the first call will meet the fault and tell it
             log.warning("warming up: %s", error)
 

@@ -147,8 +147,10 @@ class Driver:
                 step = way.send(None)
             self._see_to(step)
         except StopIteration as end:
+            self._unregister()  # now: whoever comes next may have this socket from the pool, or its number
             over.set_result(end.value)
         except BaseException as error:
+            self._unregister()
             over.set_exception(error)
 
     def _see_to(self, pause: Pause) -> None:

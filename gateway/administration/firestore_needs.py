@@ -17,7 +17,7 @@ from gateway.canonical.store import Json
 
 API = "https://firestore.googleapis.com/v1/"
 TTL_FIELD = "expires_at"
-TTL_GROUPS = ("usage", "tokens", "allowances", "reconciled", "periods", "rollups", "alerts", "cache", "lessons")
+TTL_GROUPS = ("usage", "tokens", "allowances", "reconciled", "health", "periods", "rollups", "alerts", "cache", "lessons")
 LISTED_BY = ("key_id", "user", "model", "provider", "session_id", "trace_id")
 COMPOSITES = tuple(("usage", ((name, "ASCENDING"), ("at", "DESCENDING"))) for name in LISTED_BY)
 """Collection group, and its fields with their orders; of query scope COLLECTION."""

@@ -191,11 +191,12 @@ class Run:
                     yield from self._settle_stream(watch)
                 if chunk:
                     yield chunk
-            if not watch.ended and watch.error_kind is None:
+            if not watch.may_end and watch.error_kind is None:
                 raise StreamBroken("the provider ended its stream before the end")
-            if carrier and (chunk := carrier.end()):
-                yield from self._settle_stream(watch)
-                yield chunk
+            rest = carrier.end() if carrier else b""
+            yield from self._settle_stream(watch)
+            if rest:
+                yield rest
         except (StreamBroken, GatewayError) as error:
             yield from self._break(error, carrier is not None or watch.at_boundary)
         finally:

@@ -10,7 +10,7 @@ FILE = Path(__file__).parents[2] / "infra" / "firestore.indexes.json"
 DEFINED: dict[str, list[dict[str, Any]]] = json.loads(FILE.read_text())
 OVERRIDES = {(row["collectionGroup"], row["fieldPath"]): row for row in DEFINED["fieldOverrides"]}
 EXEMPT = {collection for collection, field in OVERRIDES if field == "*"}
-MAY_DIE = {"usage", "tokens", "allowances", "reconciled", "periods", "rollups", "alerts", "cache", "lessons"}
+MAY_DIE = {"usage", "tokens", "allowances", "reconciled", "health", "periods", "rollups", "alerts", "cache", "lessons"}
 
 
 def single(collection: str, field: str, mode: str, scope: str) -> bool:

@@ -286,6 +286,20 @@ def test_conditions_in_a_batch_hold_for_all_of_it(store: Store) -> None:
     assert store.get("a/2") is None
 
 
+def test_a_batch_may_ask_that_a_document_is_not_there(store: Store) -> None:
+    """Created and deleted in one batch, it leaves no trace; where it stood already, nothing of the batch is written."""
+    place = "budgets/a/reconciled/1"
+    batch: list[Write] = [Create(place, {}), Delete(place), Increment("budgets/a", {"n": 1})]
+    for _ in range(2):
+        store.commit(batch)
+    assert store.get("budgets/a/reconciled/1") is None
+    store.create("budgets/a/reconciled/1", {"charged": 1})
+    with pytest.raises(AlreadyExists):
+        store.commit(batch)
+    assert held(store, "budgets/a") == {"n": 2}
+    assert held(store, "budgets/a/reconciled/1") == {"charged": 1}
+
+
 def test_racing_batches_with_one_create_count_once(store: Store) -> None:
     """Settling a call eight times at once charges its budget once."""
     batch: list[Write] = [Create("usage/1", {}), Increment("budgets/a", {"spent": 5})]

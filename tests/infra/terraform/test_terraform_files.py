@@ -34,7 +34,7 @@ WRITERS = {
     "spending/transfers.py": {"allowances"},
 }
 NOT_OF_THE_STORE = {"administration/keys.py", "doors/cli/keys.py"}
-YET_TO_COME = {"cache", "health"}  # of rooms that are being built: policy or writer may be there first
+YET_TO_COME = {"cache"}  # of rooms that are being built: policy or writer may be there first
 
 
 def writes_expiry(tree: ast.AST) -> bool:
