@@ -180,7 +180,13 @@ def test_unknown_paths_are_404(gateway: Served, method: str, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/admin", "/admin/v1/messages", "/admin/v1/models", "/admin/v1/messages/count_tokens", f"/admin/{PROJECT}/{MODEL}:rawPredict"],
+    [
+        "/admin",
+        "/admin/v1/messages",
+        "/admin/v1/models",
+        "/admin/v1/messages/count_tokens",
+        f"/admin/{PROJECT}/{MODEL}:rawPredict",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_nothing_under_admin_is_inference(gateway: Served, method: str, path: str) -> None:

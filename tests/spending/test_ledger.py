@@ -457,13 +457,14 @@ def test_a_record_that_arrives_late_is_counted_late(store: FailingStore, ledger:
 
 
 def reuse_a_released_hold(store: FailingStore, ledger: Ledger) -> tuple[Any, Any]:
-    """A call that the allowance lists is given up, another takes its place; then the instance is paused."""
+    """The allowance lists the first call, which is given up; the second is recorded, and a third takes the free place."""
     put_budget(store, unit="requests", amount="2", mode="strict")
     given_up = reserve(ledger, 1, 1.0)
-    reserve(ledger, 2, 1.0)
+    second, third = call(2, dollars(1)), call(3, dollars(1))
+    hold = run(ledger.reserve(second, plan()))
     given_up.release()
-    one = call(3, dollars(1.0))
-    return one, run(ledger.reserve(one, plan()))
+    settle(store, hold, second, 1)
+    return third, run(ledger.reserve(third, plan()))
 
 
 def test_a_strict_allowance_is_never_charged_beyond_its_amount(store: FailingStore, ledger: Ledger, clock: HandClock) -> None:
