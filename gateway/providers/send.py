@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
-from urllib.parse import urljoin
 
 from gateway.canonical.call import AttemptRecord, Call, Operation, Target
 from gateway.canonical.errors import (
@@ -202,13 +201,14 @@ class Sender:
         outgoing = replace(outgoing, headers=headers)
         base_url = wire.base_url(provider, target.location)
         self._check_host(provider, base_url)
-        url = urljoin(base_url, outgoing.path)
+        origin = Origin.parse(base_url, guarded=provider.guarded)
+        url = f"{origin.scheme}://{origin.host_header}{outgoing.path}"
         proof = PROVIDERS[provider.kind].authorize(token, target.location, url, outgoing, self.now())
         exchange = self.pool.request(
             "POST",
-            Origin.parse(base_url, guarded=provider.guarded),
+            origin,
             outgoing.path,
-            headers | dict(proof),
+            {**headers, **proof},
             outgoing.body,
             timeouts=self.timeouts,
             deadline=call.started + self.total_s,
