@@ -144,8 +144,9 @@ class Budgets:
         meant, for a budget that counts each by themselves; without one their amounts are added up."""
         data = self._read(budget_id).data
         if subject is not None:
-            check = checks.user if data["scope"]["type"] in ("user", "group") else checks.text(256)
-            subject = checks.check_fields({"subject": subject}, {"subject": check})["subject"]
+            subject = checks.check_fields({"subject": subject}, {"subject": checks.text(256)})["subject"]
+            if data["scope"]["type"] in ("user", "group"):
+                subject = str(subject).casefold()
         return render_state(data, read_state(self._store, parse_budget(budget_id, data), subject, self._now()))
 
     def test_alert(self, budget_id: str) -> Json:

@@ -41,6 +41,8 @@ def find_route(method: str, path: str) -> tuple[Route, Mapping[str, str]]:
     here = [(route, ids) for route in ROUTES if (ids := _match(route.segments, segments)) is not None]
     if not here:
         raise NotFound(f"{path[:200]!r}: no such path here; GET {PREFIX}/openapi.json lists those there are")
+    fewest = min(len(ids) for _, ids in here)  # `/configs/schema.json` is no config of that name
+    here = [(route, ids) for route, ids in here if len(ids) == fewest]
     for route, ids in here:
         if route.method == method or (route.method == "GET" and method == "HEAD"):
             return route, ids
