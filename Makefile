@@ -3,6 +3,12 @@ PYTHON := $(VENV)/bin/python
 PORT ?= 8080
 WORKERS ?= 2
 
+# What fails among hundreds of others on a busy machine is run once more, alone; what fails twice has failed.
+define pytest
+	@$(PYTHON) -m pytest -n $(WORKERS) $(1) || \
+	  { echo "--- run again, alone:"; $(PYTHON) -m pytest --last-failed --last-failed-no-failures none $(1); }
+endef
+
 .PHONY: run test test-full test-infra check clients lock bench soak clean help
 
 help:  ## what there is
@@ -12,13 +18,13 @@ run: $(VENV)/.run  ## the gateway on http://127.0.0.1:8080, with a pretend Claud
 	@$(PYTHON) -m gateway serve --port $(PORT)
 
 test: $(VENV)/.dev  ## everything that takes seconds, offline
-	@$(PYTHON) -m pytest -n $(WORKERS) -m "not full and not infra"
+	$(call pytest,-m "not full and not infra")
 
 test-full: $(VENV)/.dev  ## what takes minutes
-	@$(PYTHON) -m pytest -n $(WORKERS) -m full
+	$(call pytest,-m full)
 
 test-infra: $(VENV)/.dev  ## terraform, deploy scripts, Cloud Build and the container, without a cloud or an engine
-	@$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m infra tests/infra
+	$(call pytest,--dist loadfile -m infra tests/infra)
 
 check: $(VENV)/.dev  ## lint, types, floors, the deployment's files
 	@$(PYTHON) -m ruff check .

@@ -201,11 +201,11 @@ def test_a_busy_key_is_read_anew_behind_its_callers_backs(callers: Callers, shel
     """Nobody waits for the store at the half of the refresh time."""
     shelf.add(KEY)
     ask(callers, KEY)
-    shelf.pause_s = 0.2
+    shelf.pause_s = 1.5
     clock.at += 40
     started = time.monotonic()
     ask(callers, KEY)
-    assert time.monotonic() - started < 0.15
+    assert time.monotonic() - started < 1.2
     until(lambda: len(shelf.reads) == 4)
     until(lambda: threading.active_count() == 1 or not any(t.name == "snapshot" for t in threading.enumerate()))
     clock.at += 25
@@ -274,7 +274,7 @@ def test_an_outage_makes_one_caller_wait_not_all(callers: Callers, shelf: Shelf,
     """A store that hangs costs one call its time-out; the others go on with what is known."""
     shelf.add(KEY)
     ask(callers, KEY)
-    shelf.away, shelf.pause_s = True, 0.3
+    shelf.away, shelf.pause_s = True, 0.5
     clock.at += 120
     started = time.monotonic()
     threads = [threading.Thread(target=ask, args=(callers, KEY)) for _ in range(20)]
@@ -282,7 +282,7 @@ def test_an_outage_makes_one_caller_wait_not_all(callers: Callers, shelf: Shelf,
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert time.monotonic() - started < 1.2
+    assert time.monotonic() - started < 5  # one after the other they would take ten
     assert len(shelf.reads) == 3
 
 

@@ -62,12 +62,12 @@ def test_a_renewal_in_the_background_keeps_nobody_waiting() -> None:
         session=session_of(google),
     )
     first = broker.token(KEY)
-    google.delay_s = 0.5
+    google.delay_s = 3
     clock[0] += 3_300
     started = time.monotonic()
     with ThreadPoolExecutor(16) as threads:
         assert set(threads.map(lambda _: broker.token(KEY).value, range(64))) == {first.value}
-    assert time.monotonic() - started < 0.45
+    assert time.monotonic() - started < 2.5
     deadline = time.monotonic() + 10
     while broker.token(KEY) == first and time.monotonic() < deadline:
         time.sleep(0.02)

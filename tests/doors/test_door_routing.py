@@ -201,10 +201,10 @@ def test_a_slow_target_is_hedged_and_both_are_paid(router: Routed, stream: bool)
     body = BODY.replace(b"{", b'{"stream":true, ', 1) if stream else BODY
     alone = router.gateway.post("/v1/messages", body, key=router.key(router.put("direct", {"provider": "@anthropic-prod"})))
     router.calls()
-    router.script("inference", Fault(wait_s=1.5))
+    router.script("inference", Fault(wait_s=8))
     began = time.monotonic()
     answer = router.gateway.post("/v1/messages", body, key=key)
-    assert answer.status_code == 200 and 0.2 <= time.monotonic() - began < 1.2
+    assert answer.status_code == 200 and 0.2 <= time.monotonic() - began < 7
     assert answer.headers["x-gateway-provider"] == "anthropic-prod" and router.calls() == ["us-east5", "anthropic"]
     record, direct = (router.gateway.record(each.headers["x-gateway-request-id"]) for each in (answer, alone))
     assert [each["status"] for each in record["attempts"]] == [499, 200]

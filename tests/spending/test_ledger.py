@@ -114,6 +114,7 @@ def test_a_call_given_up_while_it_borrows_holds_nobody_back(store: FailingStore,
 
 def test_the_ledger_looks_after_itself(store: FailingStore) -> None:
     """Its own thread lists an open call within two seconds or so, and ends when the ledger is closed."""
+    before = set(threading.enumerate())
     put_budget(store)
     ledger = Ledger(store, StatedEstimates())  # type: ignore[arg-type]
     hold = reserve(ledger, 1, 1.0)
@@ -121,7 +122,7 @@ def test_the_ledger_looks_after_itself(store: FailingStore) -> None:
     hold.settle(Usage(), dollars(0.5))
     ledger.close(5.0)
     assert ledger.state("bud_1").spent == dollars(0.5)
-    assert not [thread for thread in threading.enumerate() if thread.name == "ledger"]
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "ledger"]
 
 
 def test_a_call_that_no_budget_counts_is_free(store: FailingStore, ledger: Ledger) -> None:
