@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.loads import Load
 from bench.processes import MemoryWatch, cpu_s, leashed, machine_busy_s, pss_mb, tree
-from bench.targets import Site, Target, count_commits
+from bench.targets import Site, Target, count_commits, count_upstream
 
 STREAM_LIMIT_S = 40.0
 CALL_LIMIT_S = 60.0
@@ -49,7 +49,12 @@ MEASURES = (
 )
 
 # A variant of a target answers one question, so that it need not run everything.
-VARIANT_MEASURES = {"budgets": ("c1", "c32", "c128", "s200"), "tls": ("c32", "s200")}
+VARIANT_MEASURES = {
+    "budgets": ("c1", "c32", "c128", "s200"),
+    "config": ("c1", "c32", "c32-large", "s200"),
+    "cache": ("c1", "c32"),
+    "tls": ("c32", "s200"),
+}
 
 
 def chosen(quick: bool) -> list[Measure]:
@@ -67,7 +72,7 @@ def take(measure: Measure, target: Target, site: Site) -> Values:
     """One run of one measure. RuntimeError if the load client itself fails."""
     pids = target.pids
     watch = MemoryWatch(pids)
-    commits_before = count_commits(target)
+    commits_before, asked_before = count_commits(target), count_upstream(site)
     cpu_before, ours_before, (busy_before, stolen_before) = cpu_s(pids), cpu_s(tree(os.getpid())), machine_busy_s()
     with watch.watching():
         seen = run_load(load_arguments(measure, target, site), site)
@@ -77,6 +82,7 @@ def take(measure: Measure, target: Target, site: Site) -> Values:
     return values | {
         "commits_per_1000_calls": commits_per_1000(commits_before, count_commits(target)),
         "errors": float(sum(seen["errors"].values())),
+        "upstream_calls": float(count_upstream(site) - asked_before) if target.variant == "cache" else None,
         "cpu_share": cpu / wall_s if pids else None,
         "rss_mb": watch.peak_mb if pids else None,
         "pss_mb": pss_mb(pids) if pids else None,

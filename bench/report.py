@@ -23,7 +23,9 @@ def render_full(result: dict[str, Any]) -> str:
         "### Streams\n\n" + render_streams(result),
         "### Against direct and peers\n\n" + render_ratios(result),
         "### TLS to the upstream\n\n" + render_tls(result),
-        "### With budgets and without\n\n" + render_budgets(result),
+        "### With budgets and without\n\n" + render_variant(result, "budgets", "three budgets"),
+        "### With a config of two targets and without\n\n" + render_variant(result, "config", "two targets"),
+        "### Answers from the cache\n\n" + render_cache(result),
         "### Commits to the store\n\n" + render_commits(result),
         "### Memory of idle streams\n\n" + render_idle(result),
         "### Cold start\n\n" + render_cold(result),
@@ -128,17 +130,34 @@ def render_tls(result: dict[str, Any]) -> str:
     return table(heads, rows)
 
 
-def render_budgets(result: dict[str, Any]) -> str:
+def render_variant(result: dict[str, Any], variant: str, words: str) -> str:
+    """A variant beside the same gateway without it."""
     rows: list[Row] = []
-    for measure in (measure for measure in MEASURES if measure.name in VARIANT_MEASURES["budgets"]):
+    for measure in (measure for measure in MEASURES if measure.name in VARIANT_MEASURES[variant]):
         seen = result["summary"].get(measure.name, {})
         per_s, cpu = ("events_per_s", "cpu_ms_per_1000_events") if measure.load.stream else ("rps", "cpu_ms_per_call")
-        for target in (name for name in seen if name.endswith("+budgets")):
-            without, budgets = seen.get(target.removesuffix("+budgets"), {}), seen[target]
-            rows.append((measure.title, target.removesuffix("+budgets"), *(cell(side.get(metric)) for metric in (per_s, cpu)
-                         for side in (without, budgets)), against(budgets.get(per_s), without.get(per_s))))  # fmt: skip
-    heads = ("load", "target", "calls or events/s, none", "three budgets", "CPU ms/call or 1,000 events, none", "three budgets",
-             "rate with budgets against none")  # fmt: skip
+        for target in (name for name in seen if name.endswith(f"+{variant}")):
+            plain, varied = seen.get(target.removesuffix(f"+{variant}"), {}), seen[target]
+            rows.append((measure.title, target.removesuffix(f"+{variant}"), *(cell(side.get(metric)) for metric in (per_s, cpu)
+                         for side in (plain, varied)), against(varied.get(per_s), plain.get(per_s))))  # fmt: skip
+    heads = ("load", "target", "calls or events/s, none", words, "CPU ms/call or 1,000 events, none", words,
+             f"rate with {words} against none")  # fmt: skip
+    return table(heads, rows)
+
+
+def render_cache(result: dict[str, Any]) -> str:
+    """Hits beside calls that go upstream. `direct` is the fake upstream, which answers at once: what is added is all of ours."""
+    metrics = ("rps", "p50_ms", "added_p50_ms", "cpu_ms_per_call")
+    rows: list[Row] = []
+    for measure in (measure for measure in MEASURES if measure.name in VARIANT_MEASURES["cache"]):
+        seen = result["summary"].get(measure.name, {})
+        for target in (name for name in seen if name.endswith("+cache")):
+            plain, hits = seen.get(target.removesuffix("+cache"), {}), seen[target]
+            rows.append((measure.title, target.removesuffix("+cache"), *(cell(side.get(metric)) for metric in metrics
+                         for side in (plain, hits)), cell(hits.get("upstream_calls"))))  # fmt: skip
+    cached = "from the cache"
+    heads = ("load", "target", "calls/s, upstream", cached, "p50 ms, upstream", cached, "added p50 ms, upstream", cached,
+             "CPU ms/call, upstream", cached, "misses")  # fmt: skip
     return table(heads, rows)
 
 

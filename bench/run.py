@@ -21,11 +21,11 @@ from bench.targets import Deployment, Site, Target
 
 SCHEMA = 2
 OPEN_FILES = 16_384
-STORES = ("sqlite", "firestore", "sqlite+budgets", "sqlite+tls")
+STORES = ("sqlite", "firestore", "sqlite+budgets", "sqlite+config", "sqlite+cache", "sqlite+tls")
 # One measure that fails is told; it must not cost what was measured before.
 FAULTS = (RuntimeError, OSError, subprocess.SubprocessError, ValueError)
 QUICK_STORES = ("sqlite", "firestore")
-OTHER_STORES = ("firestore+budgets", "firestore+tls")
+OTHER_STORES = ("firestore+budgets", "firestore+config", "firestore+cache", "firestore+tls")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""What lies in a deployment before its first call: project, key, budgets, service account; and what it has recorded since."""
+"""What lies in a deployment before its first call: project, key, budgets, a routing config, service account; and what it has
+recorded since."""
 
 import json
 from pathlib import Path
@@ -11,17 +12,31 @@ from gateway.callers.keys import hash_key, new_key
 from gateway.canonical.store import Put
 from gateway.store import open_store
 
+CONFIG_LOCATION = "us-east5"  # the provider's own is another one: who goes there has read the config
+CONFIGS: dict[str, dict[str, Any]] = {
+    "config": {
+        "strategy": {"mode": "fallback"},
+        "targets": [{"provider": "@vertex", "locations": [CONFIG_LOCATION]}, {"provider": "@vertex"}],
+    },
+    "cache": {"provider": "@vertex", "cache": {"mode": "simple", "max_age": 86_400}},
+}
+"""By the variant whose key they are attached to."""
 
-def put_key(store_url: str, *, with_budgets: bool = False) -> str:
-    """A project, a key and, if asked for, budgets, as the gateway's own use cases would leave them."""
+
+def put_key(store_url: str, variant: str = "") -> str:
+    """A project, a key and what the variant asks for, budgets or a config, as the gateway's own use cases would leave them."""
     key = new_key()
     digest = hash_key(key)
     key_id = f"key_{digest[:12]}"
+    config = f"bench-{variant}" if variant in CONFIGS else None
     writes = [
         Put("projects/bench", {"id": "bench", "name": "Bench", "schema_version": 1}),
-        Put(f"keys/{digest}", {"id": key_id, "project": "bench", "name": "bench", "schema_version": 1}),
+        Put(f"keys/{digest}", {"id": key_id, "project": "bench", "name": "bench", "config": config, "schema_version": 1}),
     ]
-    if with_budgets:
+    if config:
+        document = {"config": json.dumps(CONFIGS[variant]), "version": 1, "schema_version": 1}
+        writes.append(Put(f"configs/{config}", document))
+    if variant == "budgets":
         writes += [Put(f"budgets/{document['id']}", document) for document in budget_documents(key_id)]
     store = open_store(store_url)
     try:
@@ -48,10 +63,20 @@ def budget_documents(key_id: str) -> list[dict[str, Any]]:
 
 def budgets_hold(store_url: str) -> bool:
     """Whether a call's usage document names the budgets it drew on: what was seeded is also enforced."""
+    return bool(one_record(store_url).get("holds"))
+
+
+def config_holds(store_url: str) -> bool:
+    """Whether a call went where the config leads first."""
+    return one_record(store_url).get("location") == CONFIG_LOCATION
+
+
+def one_record(store_url: str) -> dict[str, Any]:
+    """A usage document; {} if there is none yet."""
     store = open_store(store_url)
     try:
         page = store.query("projects/bench/usage", limit=1)
-        return any(document.data.get("holds") for document in page.documents)
+        return page.documents[0].data if page.documents else {}
     finally:
         store.close()
 

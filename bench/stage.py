@@ -12,8 +12,8 @@ from bench.native import Tools
 from bench.peer import PeerMissing
 from bench.peers import PEERS, peer_running
 from bench.processes import Cores
-from bench.seeds import budgets_hold
-from bench.targets import SERVERS, Deployment, Site, Target, deploy, deployed, upstream_running
+from bench.seeds import budgets_hold, config_holds
+from bench.targets import SERVERS, Deployment, Site, Target, ask_for_head, deploy, deployed, upstream_running
 from bench.tunnels import TlsMissing, tunnels_running
 from tests import emulator
 
@@ -65,17 +65,28 @@ def pinned(core: int) -> Iterator[None]:
 
 
 def start_gateways(deployments: Sequence[Deployment], site: Site, stack: ExitStack, note: Note) -> list[Target]:
-    """`direct` first, then every gateway; one with budgets only if it holds to them."""
+    """`direct` first, then every gateway; a variant only if it does what it is to be measured for."""
     targets = [Target("direct", site.upstream)]
     targets += [Target("direct+tls", site.tls.client)] if site.tls else []
     for deployment in deployments:
         say(f"starting {deployment.name}")
         target = stack.enter_context(deployed(deployment))
-        if target.variant == "budgets" and not budgets_hold(deployment.store_url):
-            note(f"{target.name} left out: this version does not draw on the budgets that were made")
+        if fault := variant_fault(target, deployment):
+            note(f"{target.name} left out: this version {fault}")
             continue
         targets.append(target)
     return targets
+
+
+def variant_fault(target: Target, deployment: Deployment) -> str | None:
+    """What a gateway that has answered once does not do although it was set up for it."""
+    if target.variant == "budgets" and not budgets_hold(deployment.store_url):
+        return "does not draw on the budgets that were made"
+    if target.variant == "config" and not config_holds(deployment.store_url):
+        return "does not go where the config leads"
+    if target.variant == "cache" and ask_for_head(target)[1].get("x-gateway-cache") != "hit":
+        return "does not answer from the cache"
+    return None
 
 
 def start_peers(names: Sequence[str], site: Site, stack: ExitStack, note: Note) -> Iterator[tuple[Target, dict[str, Any]]]:

@@ -1,6 +1,6 @@
 """What is measured: the gateway by server and by store, each a process on its own core with a real key in a real store.
 
-A target's name is `server/store`, with `+budgets` or `+tls` behind it if it answers such a question.
+A target's name is `server/store`, with `+budgets`, `+config`, `+cache` or `+tls` behind it if it answers such a question.
 """
 
 import json
@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 
 from bench.loads import Load
@@ -67,7 +68,7 @@ class Target:
 
     @property
     def variant(self) -> str:
-        """`budgets`, `tls`, or nothing."""
+        """`budgets`, `config`, `cache`, `tls`, or nothing."""
         return self.name.partition("+")[2]
 
     @property
@@ -126,7 +127,7 @@ class Deployment:
 
 
 def deploy(server: Server, store: str, site: Site, emulator: str | None) -> Deployment:
-    """Makes store, project, key and service account. `store` is `sqlite` or `firestore`, with `+budgets` or `+tls` if wanted."""
+    """Makes store, project, key and service account. `store` is `sqlite` or `firestore`, with a variant if wanted."""
     name = f"{server.name}/{store}"
     folder = site.folder / name.replace("/", "-")
     folder.mkdir()
@@ -146,7 +147,7 @@ def deploy(server: Server, store: str, site: Site, emulator: str | None) -> Depl
     if variant == "tls":
         assert site.tls is not None
         environment |= {"VERTEX_BASE_URL": f"https://127.0.0.1:{site.tls.server}", "SSL_CERT_FILE": str(site.tls.certificate)}
-    return Deployment(name, server, environment, put_key(url, with_budgets=variant == "budgets"), url, site)
+    return Deployment(name, server, environment, put_key(url, variant), url, site)
 
 
 @contextmanager
@@ -198,15 +199,31 @@ def plain_opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+def count_upstream(site: Site) -> int:
+    """Model calls that have reached the fake upstream since its start."""
+    with plain_opener().open(f"http://127.0.0.1:{site.upstream}/stats", timeout=20.0) as answer:
+        seen: dict[str, int] = json.load(answer)
+    return seen["plain"] + seen["stream"]
+
+
 def ask(target: Target, timeout_s: float = 20.0) -> int:
     """One plain call; its status."""
+    return ask_for_head(target, timeout_s)[0]
+
+
+def ask_for_head(target: Target, timeout_s: float = 20.0) -> tuple[int, dict[str, str]]:
+    """One plain call; its status and headers."""
     load = Load()
     headers = dict(line.split(": ", 1) for line in (*load.headers, *target.credential))
     request = urllib.request.Request(f"http://127.0.0.1:{target.port}{target.path}", load.body(), headers, method="POST")
     try:
         with plain_opener().open(request, timeout=timeout_s) as answer:
             answer.read()
-            return int(answer.status)
+            return int(answer.status), lower_case(answer.headers)
     except urllib.error.HTTPError as error:
         error.close()
-        return error.code
+        return error.code, lower_case(error.headers)
+
+
+def lower_case(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}

@@ -67,7 +67,8 @@ class AsgiGateway:
     async def _read(self, scope: Message, receive: Receive) -> HttpRequest:
         """The request with its body. From strangers without a key no body is taken in."""
         headers = read_headers(scope)
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        text = scope["query_string"].decode("latin-1")
+        query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
         body, fault = b"", None
         administers = is_admin(scope["path"])
         known = "authorization" in headers if administers else find_key(headers) or self._door.allow_query_key

@@ -14,9 +14,9 @@ from gateway.administration.changes import Changes, Who
 from gateway.administration.keys import Keys
 from gateway.administration.projects import Projects
 from gateway.administration.refusals import AdminError
-from gateway.app import providers_from_environment
 from gateway.callers.keys import hash_key
 from gateway.canonical.store import Store, StoreError
+from gateway.providers.from_environment import providers_from_environment
 from gateway.server import listen, run
 from gateway.settings import Settings, SettingsFault, read
 from gateway.start import state_folder

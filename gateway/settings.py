@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.canonical.secret_reference import FORMS, is_secret_reference
+
 WELL_KNOWN_KEYS = ("sk-1234", "changeme", "change-me", "password", "secret", "admin", "test", "example", "0123456789")
 ADMIN_KEY_CHARACTERS_MIN = 32
 LOCATION = re.compile(r"global|us|eu|[a-z]+(?:-[a-z]+)+\d{1,2}")
@@ -26,6 +28,10 @@ class SettingsFault(Exception):
 
 def _text(value: str) -> str:
     return value
+
+
+def _addresses(value: str) -> tuple[str, ...]:
+    return tuple(name.strip().lower() for name in value.split(",") if name.strip())
 
 
 def _seconds(value: str) -> float:
@@ -107,7 +113,7 @@ SETTINGS = (
     Setting("GATEWAY_USAGE_RETENTION_DAYS", "400", "How long usage documents live", _count),
     Setting("GATEWAY_ALLOW_QUERY_KEY", "false", "Accept the caller's key as `?key=` (URLs end up in request logs)", _flag),
     Setting("GATEWAY_ALLOW_PRIVATE_UPSTREAMS", "", "Comma-separated `host:port` that providers made by an admin, and "
-            "webhooks, may name although they are private or not https"),
+            "webhooks, may name although they are private or not https", _addresses),
     Setting("GATEWAY_CONNECT_TIMEOUT_S", "5", "Seconds to connect to a provider", _seconds),
     Setting("GATEWAY_FIRST_BYTE_TIMEOUT_S", "600", "Seconds until a provider's answer begins", _seconds),
     Setting("GATEWAY_IDLE_TIMEOUT_S", "300", "Seconds of silence in an answer after which the provider counts as dead", _seconds),
@@ -122,6 +128,10 @@ SETTINGS = (
     Setting("GATEWAY_PRICE_MULTIPLIER", "1", "Factor on every cost, for a negotiated discount", _factor),
     Setting("GATEWAY_COUNT_TOKENS_LOCATIONS", "us-east5,europe-west1", "Where token counting is tried when the model's own "
             "location does not offer it; empty: nowhere else", may_be_empty=True),
+    Setting("GATEWAY_EMBEDDING_MODEL", "gemini-embedding-001", "The model by which the semantic cache compares questions; it "
+            "must embed in 768 dimensions"),
+    Setting("GATEWAY_EMBEDDING_LOCATIONS", "us-central1,europe-west1", "Where the semantic cache has questions embedded on "
+            "Vertex AI when the call's own location does not offer it; empty: nowhere else", may_be_empty=True),
     Setting("GATEWAY_ALERT_WEBHOOK", None, "https URL, or a secret reference, that budget alerts are posted to as JSON"),
     Setting("GATEWAY_ALERT_WEBHOOK_SECRET", None, "Secret reference of the key that those posts are signed with "
             "(Standard Webhooks: `webhook-signature`)"),
@@ -172,7 +182,7 @@ class Settings:
     max_provider_calls: int | None
     usage_retention_days: int
     allow_query_key: bool
-    allow_private_upstreams: str
+    allow_private_upstreams: tuple[str, ...]
     connect_timeout_s: float
     first_byte_timeout_s: float
     idle_timeout_s: float
@@ -185,6 +195,8 @@ class Settings:
     prices: str | None
     price_multiplier: float
     count_tokens_locations: str
+    embedding_model: str
+    embedding_locations: str
     alert_webhook: str | None = field(repr=False)
     alert_webhook_secret: str | None = field(repr=False)
     alert_chat_webhook: str | None = field(repr=False)
@@ -290,7 +302,7 @@ def _alert_faults(values: dict[str, Any]) -> list[str]:
         if given[name] and not is_secret_reference(given[name]) and not _is_url(given[name])
     ]
     faults += [
-        f"{name} should be a secret reference: projects/P/secrets/S/versions/V, file:PATH or env:NAME"
+        f"{name} should be a secret reference: {FORMS}"
         for name in ALERT_SECRETS
         if given[name] and not is_secret_reference(given[name])
     ]
@@ -318,11 +330,6 @@ def _is_url(text: str) -> bool:
         return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-
-
-def is_secret_reference(text: str) -> bool:
-    """`projects/P/secrets/S/versions/V`, `file:PATH` or `env:NAME`."""
-    return text.startswith(("projects/", "file:", "env:"))
 
 
 def _admin_key_faults(key: str | None) -> list[str]:

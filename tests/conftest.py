@@ -9,8 +9,14 @@ from typing import Any
 
 import emulator as firestore_emulator
 import pytest
+from hypothesis import HealthCheck, settings
 
 GUARDED = ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname")
+
+# The same examples every time, however slow the machine, so that two runs agree. `HYPOTHESIS=explore` looks for new ones.
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS", "steady"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

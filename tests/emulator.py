@@ -7,13 +7,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench.native import cache_folder
 
 MAIN_CLASS = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
 JAR = Path("platform/cloud-firestore-emulator/cloud-firestore-emulator.jar")
@@ -48,7 +49,7 @@ class Installation:
         """Where this JVM's class archive for this jar is kept; another JVM or jar has another name."""
         stat = self.jar.stat()
         known_by = f"{self.java.resolve()}:{self.jar}:{stat.st_size}:{stat.st_mtime_ns}"
-        return _cache_folder() / f"firestore-emulator-{hashlib.sha256(known_by.encode()).hexdigest()[:16]}.jsa"
+        return cache_folder() / f"firestore-emulator-{hashlib.sha256(known_by.encode()).hexdigest()[:16]}.jsa"
 
 
 def find() -> Installation:
@@ -93,15 +94,6 @@ def _sdk_roots() -> Iterator[Path]:
         asked = subprocess.run(question, capture_output=True, text=True, timeout=60, check=False)
         if asked.stdout.strip():
             yield Path(asked.stdout.strip())
-
-
-def _cache_folder() -> Path:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tollgate"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.gettempdir())
-    return folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
 
 
 def _start(installation: Installation, archive_flag: str) -> tuple[subprocess.Popen[bytes], str]:

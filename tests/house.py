@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 import uvicorn
-from werkzeug.serving import WSGIRequestHandler, make_server
+from flask_server import listening
 from wire import Stream, eventually, open_stream
 
 from gateway.app import House, build_house
@@ -22,13 +22,6 @@ from gateway.sandbox import Sandbox
 from gateway.server import listen, make_config
 from gateway.settings import read
 from gateway.wsgi import make_flask
-
-
-class _Handler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """Tests read the gateway's own lines instead."""
 
 
 @dataclass
@@ -96,20 +89,16 @@ def key_writes(key: str, *, project: str = "demo", project_fields: Json | None =
 
 
 def serve_wsgi(house: House, stack: contextlib.ExitStack, errors: list[str]) -> str:
-    server = make_server("127.0.0.1", 0, make_flask(house), threaded=True, request_handler=_Handler)
-    server.log = lambda type, message, *args: errors.append(message)  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
     stack.callback(house.close)
-    stack.callback(server.server_close)
-    stack.callback(server.shutdown)
+    server = stack.enter_context(listening(make_flask(house)))
+    server.log = lambda type, message, *args: errors.append(message)  # type: ignore[method-assign]
     return f"http://127.0.0.1:{server.server_port}"
 
 
 def serve_asgi(house: House, stack: contextlib.ExitStack, errors: list[str]) -> str:
-    listening = listen("127.0.0.1", 0)
+    bound = listen("127.0.0.1", 0)
     server = uvicorn.Server(make_config(house))
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     thread.start()
 
     def stop() -> None:
@@ -118,7 +107,7 @@ def serve_asgi(house: House, stack: contextlib.ExitStack, errors: list[str]) -> 
 
     stack.callback(house.close)
     stack.callback(stop)
-    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+    return f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 SERVERS = {"asgi": serve_asgi, "wsgi": serve_wsgi}

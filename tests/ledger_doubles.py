@@ -40,7 +40,7 @@ class StatedEstimates:
 
     learned: list[int] = field(default_factory=list)
 
-    def estimate(self, call: Call, target: Target) -> Estimate:
+    def estimate(self, call: Call, target: Target, params: Any = None) -> Estimate:
         likely, worst = int(call.headers["likely"]), int(call.headers["worst"])
         return Estimate(_amounts(likely), _amounts(worst))
 

@@ -9,11 +9,11 @@ HOUSE = Path(__file__).parent.parent / "gateway"
 FLOORS = [
     {"canonical"},
     {"dialects", "catalog", "store", "credentials", "sandbox", "settings"},
-    {"providers", "callers", "spending", "records", "telemetry"},
+    {"providers", "callers", "cache", "spending", "records", "telemetry"},
     {"routing"},
     {"answering", "administration"},
     {"doors"},
-    {"app", "wsgi", "asgi", "probing", "start", "server", "serve", "__main__"},
+    {"app", "wires", "wsgi", "asgi", "probing", "start", "server", "serve", "__main__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(HOUSE.rglob("*.py"))

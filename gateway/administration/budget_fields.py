@@ -74,12 +74,6 @@ def alerts(value: Any) -> list[float]:
     return sorted({float(share) for share in value})
 
 
-def flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("should be true or false")
-    return value
-
-
 def raise_of(now: Clock) -> checks.Check:
     """`{"amount": "50.00", "until": moment}`: so much more, until then."""
 

@@ -13,12 +13,12 @@ import msgspec
 
 from gateway.administration import budget_fields, checks
 from gateway.administration.budget_matches import scope_warnings
-from gateway.administration.changes import SCHEMA_VERSION, TIMEOUT_S, Changes, Entry, Who, not_found, until_quiet
+from gateway.administration.changes import SCHEMA_VERSION, TIMEOUT_S, Changes, Who, not_found
 from gateway.administration.pages import read_page
 from gateway.administration.refusals import AdminError, invalid
 from gateway.administration.times import Clock, current, render_moment, render_moments
 from gateway.canonical.money import format_dollars
-from gateway.canonical.store import Delete, Document, Json, Store, Update
+from gateway.canonical.store import Document, Json, Store
 from gateway.spending.budgets import parse_budget
 from gateway.spending.states import BudgetState, read_state
 
@@ -64,7 +64,7 @@ class Budgets:
             "mode": budget_fields.one_of(*budget_fields.MODES),
             "on_store_error": budget_fields.one_of(*budget_fields.ON_STORE_ERROR),
             "alerts": budget_fields.alerts,
-            "pooled": budget_fields.flag,
+            "pooled": checks.flag,
             "raise": checks.optional(budget_fields.raise_of(now)),
         }
 
@@ -129,15 +129,8 @@ class Budgets:
 
     def delete(self, budget_id: str, who: Who) -> None:
         """Calls are counted by it no longer. What it had counted stays for a namesake, until its periods are forgotten."""
-        path = f"budgets/{budget_id}"
-
-        def attempt() -> Json:
-            document = self._read(budget_id)
-            gone = Update(path, {"deleted_at": current(self._now)}, document.version)  # two deletions: the second is told
-            self._changes.commit([gone, Delete(path)], Entry("budget.delete", path, document.data, None), who)
-            return {}
-
-        until_quiet(attempt, path)
+        self._read(budget_id)
+        self._changes.delete(f"budgets/{budget_id}", "budget.delete", who)
 
     def state(self, budget_id: str, subject: str | None = None) -> Json:
         """Limit, spent, held and remaining of the period that runs, in the budget's unit as decimal text. `subject` is the member

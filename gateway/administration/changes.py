@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gateway.administration.pages import check_limit, read_page
 from gateway.administration.refusals import AdminError
 from gateway.administration.times import Clock, current, render_moments
-from gateway.canonical.store import AlreadyExists, Conflict, Create, Document, Json, Missing, Store, Update, Write
+from gateway.canonical.store import AlreadyExists, Conflict, Create, Delete, Document, Json, Missing, Store, Update, Write
 
 ATTEMPTS_MAX = 20
 TIMEOUT_S = 10.0
@@ -83,6 +83,27 @@ class Changes:
             return {**document.data, **fields}
 
         return until_quiet(attempt, path)
+
+    def delete(
+        self,
+        path: str,
+        action: str,
+        who: Who,
+        *,
+        besides: Callable[[], Sequence[Write]] = tuple,
+        shown: Callable[[Json], Json] = lambda data: data,
+    ) -> None:
+        """Of two deletions the second is told AdminError `not_found`. `besides` gives what goes with the document, or refuses;
+        it may run several times. `shown` is what the audit says stood there."""
+
+        def attempt() -> Json:
+            document = self.read(path)
+            # The update makes the deletion conditional on what was read.
+            gone = Update(path, {"deleted_at": current(self._now)}, document.version)
+            self.commit([gone, Delete(path), *besides()], Entry(action, path, shown(document.data), None), who)
+            return {}
+
+        until_quiet(attempt, path)
 
     def read(self, path: str) -> Document:
         """The document; AdminError `not_found`."""

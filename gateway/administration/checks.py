@@ -75,6 +75,12 @@ def integer(value: Any) -> int:
     return int(value)
 
 
+def flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("should be true or false")
+    return value
+
+
 def word(characters_max: int) -> Check:
     """Text without white space."""
 

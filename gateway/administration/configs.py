@@ -1,7 +1,7 @@
 """Routing configs: kept in versions, of which one is in force. Nothing that was in force is ever lost: going back makes a new
 version of an old one."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from gateway.administration.changes import SCHEMA_VERSION, TIMEOUT_S, Changes, E
 from gateway.administration.pages import read_page
 from gateway.administration.refusals import AdminError, invalid
 from gateway.administration.times import Clock, current, render_moments
-from gateway.canonical.store import AlreadyExists, Conflict, Create, Delete, Document, Json, Store, Update
+from gateway.canonical.store import AlreadyExists, Conflict, Create, Document, Json, Store, Update, Write
 from gateway.routing.config import BYTES_MAX, Config, ConfigFault, leaves, parse_config, render_schema
 
 __all__ = ["Configs", "check_config", "config_warnings", "render_schema"]
@@ -84,16 +84,13 @@ class Configs:
 
     def delete(self, config_id: str, who: Who) -> None:
         """Its versions stay. AdminError `conflict` while a key or project has it: calls with those would be refused."""
-        path = f"configs/{config_id}"
+        self._read(config_id)
 
-        def attempt() -> Json:
-            document = self._read(config_id)
+        def check_unused() -> Sequence[Write]:
             self._check_unused(config_id)
-            gone = Update(path, {"deleted_at": current(self._now)}, document.version)  # two deletions: the second is told
-            self._changes.commit([gone, Delete(path)], Entry("config.delete", path, _shown(document.data), None), who)
-            return {}
+            return ()
 
-        until_quiet(attempt, path)
+        self._changes.delete(f"configs/{config_id}", "config.delete", who, besides=check_unused, shown=_shown)
 
     def _put(self, config_id: str, text_of: Callable[[], str], action: str, who: Who) -> Json:
         path = f"configs/{config_id}"
@@ -151,7 +148,8 @@ class Configs:
         """What is probably a slip of the pen."""
         slugs = dict.fromkeys(node.slug for node in leaves(config) if node.slug)
         return [
-            f"there is no provider {slug} yet, and calls pass it over; `provider add {slug}` makes one"
+            f"there is no provider {slug} in the store, nor in these settings; where the gateway's own bring none either, calls "
+            f"pass it over: `provider add {slug}` makes one"
             for slug in slugs
             if slug not in self._from_environment and self._store.get(f"providers/{slug}", timeout_s=TIMEOUT_S) is None
         ]

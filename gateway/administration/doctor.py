@@ -17,13 +17,14 @@ from gateway.administration.provider_tests import (
 )
 from gateway.administration.times import Clock, render_moment
 from gateway.administration.web import Ask
+from gateway.canonical.secret_reference import is_secret_reference
 from gateway.canonical.store import Store, StoreError
 from gateway.catalog.models import all_models, price_version
 from gateway.credentials.access_token import TokenError
 from gateway.credentials.credential import ADC
 from gateway.credentials.secrets import SecretError
 from gateway.providers.provider import Provider
-from gateway.settings import Settings, is_secret_reference
+from gateway.settings import Settings
 
 PING_TIMEOUT_S = 5.0
 PRICES_OLD_DAYS = 120

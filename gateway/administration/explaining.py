@@ -21,30 +21,34 @@ from gateway.routing.itinerary import Itinerary
 from gateway.routing.limits import Limits
 from gateway.spending.prices import PriceBook
 
+SANDBOX = Provider("vertex", "vertex", "adc")
 TYPICAL = Usage(Tokens(input=1_000, output=1_000))
 PATHS = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions", "openai-responses": "/v1/responses"}
 
 
 def explain(store: Store, prices: PriceBook, providers: list[Provider], config: Config, asked: Any, *, project: str | None,
             key_id: str | None, now: float) -> Json:  # fmt: skip
-    """`asked` is a request's body, or `{"body": …, "headers": …, "dialect": …}`. AdminError for what cannot be a request."""
+    """`asked` is a request's body, or `{"body": …, "headers": …, "dialect": …}`. AdminError for what cannot be a request.
+    Without any provider it is planned with `vertex`, which `serve` brings then: the sandbox's."""
     call = _call(asked, _caller(store, project, key_id), now)
     health = Health(None)
-    balancer = Balancer(health, lambda t: prices.cost(t.model, t.provider.kind, t.location, TYPICAL).nanodollars)
-    way = Itinerary(call, config, {each.id: each for each in providers}, Limits(), health, balancer)
+    balancer = Balancer(health, lambda t: prices.charge(t, TYPICAL).nanodollars)
+    reasons = [] if providers else ["no provider is configured here, so it is planned with the sandbox's, vertex at global"]
+    known = {each.id: each for each in providers or (SANDBOX,)}
+    way = Itinerary(call, config, known, Limits(), health, balancer, reasons=reasons)
     try:
         plan = way.plan("this config")
     except GatewayError as error:
         return {"refusal": error.message, "status": error.status, "reasons": way.reasons, "data": []}
     return {
-        "data": [_render(place, leg, plan.legs) for place, leg in enumerate(plan.legs)],
+        "data": [_render(place, leg) for place, leg in enumerate(plan.legs)],
         "reasons": list(plan.reasons),
         "max_attempts": plan.attempts_max,
         "deadline_ms": config.deadline_ms,
     }
 
 
-def _render(place: int, leg: Leg, legs: tuple[Leg, ...]) -> Json:
+def _render(place: int, leg: Leg) -> Json:
     ways = [] if leg.ladder is None else [f"404, 429, 503, 529 → {leg.ladder + 1}"]
     if leg.retry.attempts:
         ways.append(f"{_listed(leg.retry.statuses)} → again, up to {leg.retry.attempts} times")

@@ -13,23 +13,33 @@ from urllib.parse import quote
 
 from gateway.administration.provider_tests import Finding, State
 from gateway.administration.web import Answer, Ask
+from gateway.cache.semantic import DIMENSIONS
 from gateway.canonical.store import Json
 
 API = "https://firestore.googleapis.com/v1/"
 TTL_FIELD = "expires_at"
-TTL_GROUPS = ("usage", "tokens", "allowances", "reconciled", "health", "periods", "rollups", "alerts", "cache", "lessons")
+TTL_GROUPS = ("usage", "tokens", "allowances", "reconciled", "health", "periods", "rollups", "alerts", "cache", "embeddings",
+              "lessons")  # fmt: skip
 LISTED_BY = ("key_id", "user", "model", "provider", "session_id", "trace_id")
-COMPOSITES = tuple(("usage", ((name, "ASCENDING"), ("at", "DESCENDING"))) for name in LISTED_BY)
-"""Collection group, and its fields with their orders; of query scope COLLECTION."""
+VECTORS = f"VECTOR {DIMENSIONS}"
+COMPOSITES = (
+    *(("usage", ((name, "ASCENDING"), ("at", "DESCENDING"))) for name in LISTED_BY),
+    ("embeddings", (("scope_key", "ASCENDING"), ("embedding", VECTORS))),
+)
+"""Collection group, and its fields with their orders, or as what vectors they are searched; of query scope COLLECTION."""
+LOST = {"usage": "usage cannot be listed by it", "embeddings": "the semantic cache finds nothing"}
+"""By collection group: what an index that is missing costs."""
 BOTH_WAYS = (("ASCENDING", "COLLECTION"), ("DESCENDING", "COLLECTION"))
 SINGLES: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
     ("usage", "at"): BOTH_WAYS,
     ("usage", "request_id"): (("ASCENDING", "COLLECTION_GROUP"),),
     ("usage", "allowance_ids"): (("CONTAINS", "COLLECTION_GROUP"),),
     ("alerts", "state"): (("ASCENDING", "COLLECTION_GROUP"),),
+    ("cache", "user"): (("ASCENDING", "COLLECTION"),),
+    ("embeddings", "user"): (("ASCENDING", "COLLECTION_GROUP"),),
 }
 """Fields that are indexed alone: how, and in which scope."""
-EXEMPT = (("usage", "*"), ("tokens", "*"), ("allowances", "*"), ("rollups", "rows"))
+EXEMPT = (("usage", "*"), ("tokens", "*"), ("allowances", "*"), ("cache", "*"), ("embeddings", "*"), ("rollups", "rows"))
 """Fields that must not be indexed: that would cost every write."""
 FIELDS_FILTER = "indexConfig.usesAncestorConfig:false OR ttlConfig:*"
 PAGES_MAX = 20
@@ -98,11 +108,11 @@ def _check_composites(database: Database, indexes: list[Json]) -> Iterator[Findi
     there = {_of_index(row): str(row.get("state")) for row in indexes if row.get("queryScope") == "COLLECTION"}
     for group, fields in COMPOSITES:
         named = f"{group} by {' and '.join(name for name, _ in fields)}"
-        configs = " ".join(f"--field-config=field-path={name},order={order.lower()}" for name, order in fields)
+        configs = " ".join(f"--field-config=field-path={name},{_order_flag(order)}" for name, order in fields)
         command = f"gcloud firestore indexes composite create --collection-group={group} {configs} {database.flags}"
         state = there.get((group, fields))
         if state is None:
-            yield Finding("fail", "indexes", f"{named}: there is none, so that usage cannot be listed by it", command)
+            yield Finding("fail", "indexes", f"{named}: there is none, so that {LOST[group]}", command)
         elif told := STATES.get(state):
             yield Finding(told[0], "indexes", f"{named}: {told[1]}", command)
 
@@ -118,6 +128,10 @@ def _check_singles(database: Database, known: dict[tuple[str, str], Json]) -> It
         if (group, name) not in known or _indexed(known, group, name):
             yield Finding("warn", "field indexes", f"{group}.{name} is indexed, which every write pays for",
                           f"{_update(group, name)} --disable-indexes {database.flags}")  # fmt: skip
+
+
+def _order_flag(order: str) -> str:
+    return f"order={order.lower()}" if order != VECTORS else f"vector-config='{{\"dimension\":\"{DIMENSIONS}\",\"flat\":{{}}}}'"
 
 
 def _update(group: str, name: str) -> str:
@@ -150,8 +164,14 @@ def _of_field(row: Json) -> tuple[str, str] | None:
 def _of_index(row: Json) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Collection group and fields of a composite index, without the document's name that Firestore adds at its end."""
     parts = str(row.get("name", "")).split("/")
-    fields = [(str(field.get("fieldPath")), str(field.get("order"))) for field in row.get("fields", ())]
+    fields = [(str(field.get("fieldPath")), _order(field)) for field in row.get("fields", ())]
     return parts[5] if len(parts) == 8 else "", tuple(field for field in fields if field[0] != "__name__")
+
+
+def _order(field: Json) -> str:
+    """A field's order in an index, or `VECTOR` and how many dimensions."""
+    vectors = field.get("vectorConfig")
+    return f"VECTOR {vectors.get('dimension')}" if isinstance(vectors, dict) else str(field.get("order"))
 
 
 def _list(database: Database, what: str, name: str, ask: Ask, headers: dict[str, str]) -> list[Json]:

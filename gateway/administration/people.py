@@ -1,10 +1,11 @@
 """One person's records: handed out in full, and erased.
 
-Erasing deletes the person's usage documents and takes the name off the daily sums. Sums that name nobody stay: what projects
-spent, and what budgets counted, for money that was spent was spent. A call that is minutes old may still be looked for by
-the ledger, which would charge a second time what it does not find; of such a document only the person is taken out, and the
-store forgets it when the ledger no longer asks. Instances that are summing up today's calls may write the name once more: then
-erasing is to be repeated when the day is over, and the answer says when.
+Erasing deletes the person's usage documents, and what the cache keeps of their questions and answers, and takes the name off
+the daily sums. Sums that name nobody stay: what projects spent, and what budgets counted, for money that was spent was spent.
+A call that is minutes old may still be looked for by the ledger, which would charge a second time what it does not find; of such
+a document only the person is taken out, and the store forgets it when the ledger no longer asks. Instances that are summing up
+today's calls may write the name once more: then erasing is to be repeated when the day is over, and the answer says when. They
+may also have a kept answer in memory, for a minute at most.
 
 What is left of a person: their keys until they are deleted, and the audit of what admins did with them.
 """
@@ -18,6 +19,8 @@ from gateway.administration import checks
 from gateway.administration.changes import TIMEOUT_S, Changes, Entry, Who
 from gateway.administration.times import Clock, current, render_moments
 from gateway.administration.usage_documents import Filters, list_records, project_ids, read_usage
+from gateway.cache.cache import erase_answers
+from gateway.cache.semantic import erase_questions
 from gateway.canonical.store import Delete, Document, Json, Missing, Store, Write
 from gateway.records.rollups import erase_user, writable_until
 
@@ -57,6 +60,8 @@ def erase_records(store: Store, changes: Changes, user: Any, now: Clock, who: Wh
     nameless += _erase(store, batch, at)
     erased += len(batch)
     erase_user(store, project_ids(store), filters.fields["user"])
+    erase_questions(store, filters.fields["user"])
+    erase_answers(store, filters.fields["user"])
     answer: Json = {
         "erased": erased,
         "forgotten_at": at + LEDGER_LOOKS_BACK if nameless else None,

@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from gateway.administration import checks
-from gateway.administration.changes import PAGE_DOCUMENTS, SCHEMA_VERSION, TIMEOUT_S, Changes, Entry, Who, until_quiet
+from gateway.administration.changes import PAGE_DOCUMENTS, SCHEMA_VERSION, TIMEOUT_S, Changes, Who
 from gateway.administration.configs import config_warnings
 from gateway.administration.pages import read_page
 from gateway.administration.refusals import AdminError
 from gateway.administration.times import Clock, current, render_moments
-from gateway.canonical.store import Delete, Document, Json, Store, Update
+from gateway.canonical.store import Delete, Document, Json, Store, Write
 
 FIELDS: Mapping[str, checks.Check] = {
     "name": checks.text(100),
@@ -65,20 +65,13 @@ class Projects:
     def delete(self, project_id: str, who: Who) -> None:
         """Its usage stays. AdminError `conflict` while a key of it works: whoever holds one should not be cut off by
         a slip."""
-        path = f"projects/{project_id}"
+        self._read(project_id)
 
-        def attempt() -> Json:
-            document = self._read(project_id)
-            keys = self._idle_keys(project_id)
-            # The update makes the deletion conditional: creating a key touches its project.
-            self._changes.commit(
-                [Update(path, {"deleted_at": current(self._now)}, document.version), Delete(path), *map(Delete, keys)],
-                Entry("project.delete", path, document.data, None),
-                who,
-            )
-            return {}
+        def idle_keys() -> list[Write]:
+            # Creating a key touches its project: a key that is made meanwhile makes all this run again.
+            return [Delete(path) for path in self._idle_keys(project_id)]
 
-        until_quiet(attempt, path)
+        self._changes.delete(f"projects/{project_id}", "project.delete", who, besides=idle_keys)
 
     def _read(self, project_id: str) -> Document:
         if not checks.ID.fullmatch(project_id):

@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.administration import checks
-from gateway.administration.changes import SCHEMA_VERSION, Changes, Entry, Who, not_found, until_quiet
+from gateway.administration.changes import SCHEMA_VERSION, Changes, Who, not_found
 from gateway.administration.pages import read_page
 from gateway.administration.refusals import AdminError, invalid
 from gateway.administration.times import Clock, current, render_moments
-from gateway.canonical.store import Delete, Document, Json, Store, Update
+from gateway.canonical.store import Document, Json, Store
 from gateway.catalog.models import is_safe_name, kind_of
 from gateway.credentials.secrets import SECRET
 from gateway.providers import PROVIDERS
@@ -22,7 +22,7 @@ from gateway.providers.vertex import PROJECT
 
 DEFAULTS: Json = {
     "project_id": None, "locations": ["global"], "base_url": None, "allowed_models": None, "models": {}, "workspace_id": None,
-    "quota_project_id": None, "request_type": None,
+    "quota_project_id": None, "request_type": None, "provisioned_free": False,
 }  # fmt: skip
 REQUEST_TYPES = ("dedicated", "shared")
 PRIVATE_NAMES = (".internal", ".local", ".localhost", ".lan", ".home", ".corp", ".arpa")
@@ -97,15 +97,8 @@ class Providers:
     def delete(self, provider_id: str, who: Who) -> None:
         """Projects that list it go on with their other providers."""
         self._check_not_from_environment(provider_id)
-        path = f"providers/{provider_id}"
-
-        def attempt() -> Json:
-            document = self._read(provider_id)
-            gone = Update(path, {"deleted_at": current(self._now)}, document.version)  # two deletions: the second is told
-            self._changes.commit([gone, Delete(path)], Entry("provider.delete", path, document.data, None), who)
-            return {}
-
-        until_quiet(attempt, path)
+        self._read(provider_id)
+        self._changes.delete(f"providers/{provider_id}", "provider.delete", who)
 
     def find(self, provider_id: str) -> Provider:
         """As calls use it; AdminError `not_found`."""
@@ -141,6 +134,7 @@ class Providers:
             "workspace_id": checks.optional(checks.word(100)),
             "quota_project_id": checks.optional(_project_id),
             "request_type": checks.optional(_request_type),
+            "provisioned_free": checks.flag,
         }
 
     def _check_settings(self, provider_id: str, data: Json, who: Who) -> list[str]:
@@ -148,7 +142,7 @@ class Providers:
         a warning: the gateway that runs may have other settings."""
         kind = PROVIDERS[data["kind"]]
         hosts = host_faults(data["base_url"], kind.hosts, self._private_allowed)
-        faults = kind.check_provider(parse_provider(provider_id, data)) + path_faults(data) + ([] if who.at_machine else hosts)
+        faults = kind.check_provider(parse_provider(provider_id, data)) + kind_faults(data) + ([] if who.at_machine else hosts)
         if faults:
             raise invalid(faults)
         return hosts
@@ -161,7 +155,8 @@ class Providers:
 
 def render_provider(document: Document) -> Json:
     shown = ("kind", "credential", *DEFAULTS)
-    rendered: Json = render_moments({name: document.data.get(name) for name in (*shown, "created_at", "updated_at")})
+    data = {**DEFAULTS, **document.data}
+    rendered: Json = render_moments({name: data.get(name) for name in (*shown, "created_at", "updated_at")})
     return {"id": document.id, **rendered, "source": "store"}
 
 
@@ -179,17 +174,21 @@ def render_from_environment(provider: Provider) -> Json:
         "workspace_id": provider.workspace_id,
         "quota_project_id": provider.quota_project_id,
         "request_type": provider.request_type,
+        "provisioned_free": provider.provisioned_free,
         "created_at": None,
         "updated_at": None,
         "source": "environment",
     }
 
 
-def path_faults(data: Json) -> list[str]:
-    """A path that its kind would silently lose."""
-    if PROVIDERS[data["kind"]].path_in_base_url or not urlsplit(data["base_url"] or "").path:
-        return []
-    return ["base_url: should be scheme://host[:port] without a path, such as https://aiplatform.googleapis.com"]
+def kind_faults(data: Json) -> list[str]:
+    """What its kind would silently lose."""
+    faults = []
+    if urlsplit(data["base_url"] or "").path and not PROVIDERS[data["kind"]].path_in_base_url:
+        faults.append("base_url: should be scheme://host[:port] without a path, such as https://aiplatform.googleapis.com")
+    if data.get("provisioned_free") and data["kind"] != "vertex":
+        faults.append(f"provisioned_free: provisioned throughput is Vertex AI's, not {data['kind']}'s; leave it out")
+    return faults
 
 
 def _kind(value: Any) -> str:

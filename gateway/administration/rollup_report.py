@@ -5,9 +5,9 @@ from typing import Any
 
 from gateway.administration.reconcile import read_span
 from gateway.administration.refusals import invalid
+from gateway.administration.report import Group, render_report
 from gateway.administration.times import Clock
 from gateway.administration.usage_documents import Filters, parse_filters, project_ids
-from gateway.canonical.money import format_dollars
 from gateway.canonical.store import Json, Store
 from gateway.records.figures import Figures
 from gateway.records.rollups import Row, read_rollups
@@ -28,7 +28,7 @@ def rollup_report(
         raise invalid(faults)
     span, filters = read_span(known, now, retention_days), parse_filters(known, now)
     projects = [filters.project] if filters.project else project_ids(store)
-    rows: dict[tuple[Any, ...], Figures] = {}
+    rows: dict[Group, Figures] = {}
     totals = Figures()
     for (project, day), sums in read_rollups(store, projects, span.since, span.until).items():
         for row, figures in sums.items():
@@ -36,31 +36,9 @@ def rollup_report(
                 named = {"model": row.model, "day": day, "user": row.user, "key": row.key_id, "project": project}
                 rows.setdefault(tuple(named[name] for name in group_by), Figures()).add_all(figures.values)
                 totals.add_all(figures.values)
-    return {
-        "since": f"{span.since}T00:00:00Z",
-        "until": f"{span.until}T00:00:00Z",
-        "group_by": list(group_by),
-        "data": [{**dict(zip(group_by, group, strict=True)), **_render(rows[group])} for group in _ordered(rows, group_by)],
-        "totals": _render(totals),
-    }
+    return render_report(f"{span.since}T00:00:00Z", f"{span.until}T00:00:00Z", group_by, rows, totals)
 
 
 def _agrees(row: Row, filters: Filters) -> bool:
     asked = filters.fields
     return all(getattr(row, name) == asked[name] for name in ("model", "user", "key_id") if name in asked)
-
-
-def _ordered(rows: Mapping[tuple[Any, ...], Figures], group_by: Sequence[str]) -> list[tuple[Any, ...]]:
-    """By day if days are asked for, else the dearest first."""
-    if not group_by:
-        return []
-
-    def place(group: tuple[Any, ...]) -> tuple[Any, ...]:
-        day = group[group_by.index("day")] if "day" in group_by else ""
-        return day, -rows[group].values["cost_nanodollars"], [str(value or "") for value in group]
-
-    return sorted(rows, key=place)
-
-
-def _render(figures: Figures) -> Json:
-    return {**figures.values, "cost_usd": format_dollars(figures.values["cost_nanodollars"])}

@@ -5,7 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway.answering.run import Observe, Run, dialect_spoken, route_headers
+from gateway.answering.cached import Hit
+from gateway.answering.headers import route_headers
+from gateway.answering.house import Observe
+from gateway.answering.run import Run, dialect_spoken
+from gateway.cache.cache import Cache
+from gateway.cache.semantic import SemanticCache
 from gateway.canonical.call import Call, Plan
 from gateway.canonical.errors import GatewayError, InternalError, Overloaded, Unavailable
 from gateway.canonical.reply import Reply
@@ -35,6 +40,8 @@ class Answering:
     sender: Sender
     prices: PriceBook
     records: RecordWriter
+    cache: Cache
+    semantic: SemanticCache
     log_line: Callable[[Call, Json], None]
     count: Callable[[Json], None]  # every usage document, for the sums
     observe: Observe | None = None  # telemetry
@@ -50,8 +57,11 @@ class Answering:
         plan = yield from self.plan(call)
         if call.request.operation == "count_tokens":
             return (yield from self._count(call, plan))
-        run = yield from self._begin(call, plan)
+        run, hit = yield from self._begin(call, plan)
         try:
+            hit = hit or (yield from run.find_similar())
+            if hit is not None:
+                return (yield from run.replay(hit))
             return (yield from run.stream() if call.request.stream else run.plain())
         except GatewayError as error:
             told = run.fail(error)
@@ -64,8 +74,8 @@ class Answering:
             run.close()
             raise
 
-    def _begin(self, call: Call, plan: Plan) -> Steps[Run]:
-        """Admits a call: there is room for it, and money."""
+    def _begin(self, call: Call, plan: Plan) -> Steps[tuple[Run, Hit | None]]:
+        """Admits a call: there is room for it, and an answer that is kept, or money for one."""
         run = Run(self, call, plan)
         with self._lock:
             if self.draining:
@@ -74,11 +84,13 @@ class Answering:
                 raise Overloaded("too many open calls on this instance of the gateway; try again", retry_after_s=1)
             self._open.add(run)
         try:
-            run.hold = yield from self.reserve(call, plan)
+            hit = yield from run.find()
+            if hit is None:
+                run.hold = yield from self.reserve(call, plan)
         except BaseException:
             self.forget(run)
             raise
-        return run
+        return run, hit
 
     def forget(self, run: Run) -> None:
         with self._lock:
@@ -111,7 +123,7 @@ class Answering:
         dialect = DIALECTS[call.dialect]
         try:
             attempt = yield from self.attempts.first_success(call, plan, outcome.attempts)
-            outcome.target = attempt.target
+            outcome.target, outcome.dropped = attempt.target, attempt.dropped
             body = yield from read_document(self.sender, attempt)
             headers = route_headers(outcome, attempt)
             if attempt.crossing:

@@ -5,64 +5,36 @@ net for clients that vanish.
 """
 
 import logging
-import re
 import threading
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Protocol
 
+from gateway.answering.cached import Hit, recall, told
+from gateway.answering.cost import add_look_up, put_cost, put_savings
 from gateway.answering.framing import framed
-from gateway.canonical.call import Call, Plan, Target
+from gateway.answering.headers import route_headers, stream_headers
+from gateway.answering.house import House
+from gateway.answering.patience import Patience
+from gateway.canonical.call import Call, Plan
 from gateway.canonical.dialect import Dialect, StreamWatch
 from gateway.canonical.errors import GatewayError, InternalError, StreamBroken, Unavailable, UpstreamFailed
 from gateway.canonical.money import format_dollars
 from gateway.canonical.reply import Relay, Reply
-from gateway.canonical.steps import Signal, Steps, Until, Wait
-from gateway.canonical.store import Create, Json
-from gateway.canonical.usage import Usage
+from gateway.canonical.steps import Signal, Steps, Until
+from gateway.canonical.store import Create, Put
 from gateway.dialects import DIALECTS
 from gateway.providers.crossing import dialect_of
-from gateway.providers.send import Attempt, Sender
+from gateway.providers.send import Attempt
 from gateway.records.document import Outcome, document_path, render_document
-from gateway.records.writer import RecordWriter
-from gateway.routing.attempts import Attempts
 from gateway.routing.reading import check_content_type, read_document
 from gateway.spending.holds import Hold
 from gateway.spending.meter import Meter
-from gateway.spending.prices import PriceBook
-
-Observe = Callable[[Call, Json, Target | None], None]
-"""Told of every settled call: its usage document, and where it went. Raises nothing, and does not wait."""
 
 RECORD_WAIT_S = 2.0
-DROPPED_CHARACTERS_MAX = 2_000
-UNSHOWABLE = re.compile(r"[^\x20-\x7e]")  # clients choose some of these names
+JSON = "application/json"
 log = logging.getLogger(__name__)
 
 
-class House(Protocol):
-    """What a run needs of `Answering`."""
-
-    attempts: Attempts
-    sender: Sender
-    prices: PriceBook
-    records: RecordWriter
-    retention_days: int
-
-    def log_line(self, call: Call, document: Json) -> None: ...
-
-    def count(self, document: Json) -> None: ...
-
-    @property
-    def observe(self) -> Observe | None: ...
-
-    def clock(self) -> float: ...
-
-    def forget(self, run: "Run") -> None: ...
-
-
 class Run:
-    """Either `plain` or `stream` is called, once."""
+    """One of `plain`, `stream` and `replay` is called, once."""
 
     def __init__(self, house: House, call: Call, plan: Plan) -> None:
         self.hold: Hold | None = None
@@ -70,18 +42,55 @@ class Run:
         self._call = call
         self._dialect: Dialect = DIALECTS[call.dialect]
         self._plan = plan
-        self._steps: Steps[Attempt] | None = None
-        self._heard: Any = None  # what the next of these steps is told
+        self._patience: Patience | None = None
         self._attempt: Attempt | None = None
         self._meter: Meter | None = None
         self._outcome = Outcome(status=200, target=plan.targets[0])
+        self._recall = recall(house.cache, house.semantic, call, plan) if plan.cache is not None else None
         self._interrupted = False
         self._settled = False
         self._lock = threading.Lock()
 
+    def find(self) -> Steps[Hit | None]:
+        """The answer out of the cache, if it is kept there."""
+        if self._recall is None:
+            return None
+        self._outcome.cache = "miss"
+        return (yield from self._recall.find())
+
+    def find_similar(self) -> Steps[Hit | None]:
+        """The answer to a question that means the same. It costs something to look for, so the call must have been admitted."""
+        if self._recall is None:
+            return None
+        hit = yield from self._recall.find_similar()
+        if self._recall.looked_up is not None:
+            self._outcome.cache_lookup = self._recall.looked_up.render()
+        if self._interrupted:
+            raise Unavailable("this instance of the gateway is shutting down; try again", retry_after_s=1)
+        return hit
+
+    def replay(self, hit: Hit) -> Steps[Reply]:
+        """A kept answer, recorded like any other before it is handed over."""
+        outcome, entry = self._outcome, hit.entry
+        outcome.cache, outcome.target = "hit", hit.target
+        outcome.answered_model, outcome.dropped = entry.answered_model, entry.dropped
+        put_savings(self._house.prices, outcome, entry.usage)
+        self._first_word()
+        yield from self.settle()
+        headers = {**route_headers(outcome, None), **self._budget_headers(), "age": str(int(hit.age_s))}
+        if self._call.request.stream:
+            return self._streamed(told(hit.body), headers)
+        cost = {"x-gateway-cost-usd": format_dollars(outcome.cost_nanodollars)}
+        return Reply(200, {**headers, "content-type": JSON if entry.stream else entry.content_type, **cost}, hit.body)
+
     def plain(self) -> Steps[Reply]:
-        self._steps = self._house.attempts.first_success(self._call, self._plan, self._outcome.attempts)
-        return (yield from self._whole(self._take((yield from self._steps))))
+        return (yield from self._whole(self._take((yield from self._ask().steps))))
+
+    def _ask(self) -> Patience:
+        house = self._house
+        steps = house.attempts.first_success(self._call, self._plan, self._outcome.attempts)
+        self._patience = Patience(steps, house.clock, house.sender.wait_s)
+        return self._patience
 
     def _whole(self, attempt: Attempt) -> Steps[Reply]:
         """Reads the whole body, settles, then hands it over."""
@@ -93,11 +102,15 @@ class Run:
         self._meter.settle_plain(usage, len(body))
         if attempt.crossing is not None:
             body = attempt.crossing.carry_answer(body)
+        content_type = JSON if attempt.crossing else attempt.head.headers["content-type"]
+        if self._recall is not None:
+            self._recall.gather(body)
+            self._recall.end(content_type, stream=False)
         yield from self.settle()
         headers = {
             **route_headers(self._outcome, attempt),
             **self._budget_headers(),
-            "content-type": "application/json" if attempt.crossing else attempt.head.headers["content-type"],
+            "content-type": content_type,
             "x-gateway-cost-usd": format_dollars(self._outcome.cost_nanodollars),
         }
         return Reply(200, headers, body)
@@ -105,42 +118,23 @@ class Run:
     def stream(self) -> Steps[Reply]:
         """Replies as soon as the provider does, or with a ping of ours if it is silent for long: that commits to 200,
         and a failure after it is an error event."""
-        self._steps = self._house.attempts.first_success(self._call, self._plan, self._outcome.attempts)
-        found = yield from self._until_silence(self._steps)
+        found = yield from self._ask().until_silence()
         if found is not None:
             attempt = self._take(found)
-            if attempt.head.headers.get("content-type", "").startswith("application/json"):
+            if attempt.head.headers.get("content-type", "").startswith(JSON):
                 return (yield from self._whole(attempt))
             check_content_type(attempt, dialect_spoken(attempt).STREAM_TYPE)
-        kind, relay = self._dialect.STREAM_TYPE, self._relay()
+        return self._streamed(self._relay(), {**route_headers(self._outcome, self._attempt), **self._budget_headers()})
+
+    def _streamed(self, relay: Relay, headers: dict[str, str]) -> Reply:
+        """In the outer form that the client asked for."""
+        kind = self._dialect.STREAM_TYPE
         if other := self._dialect.frame_stream(self._call.request):
             kind, relay = other[0], framed(relay, other[1])
-        headers = {**route_headers(self._outcome, self._attempt), **self._budget_headers()}
-        headers |= {"content-type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind, "cache-control": "no-cache"}
-        return Reply(200, headers, relay, self.close, self._done)
+        return Reply(200, {**headers, **stream_headers(kind)}, relay, self.close, self._done)
 
     def _budget_headers(self) -> dict[str, str]:
         return self.hold.headers() if self.hold else {}
-
-    def _until_silence(self, steps: Steps[Attempt]) -> Steps[Attempt | None]:
-        """The attempt, or None when a while has passed in silence: call again to go on."""
-        began, wait_s = self._house.clock(), self._house.sender.wait_s
-        try:
-            pause = steps.send(self._heard)
-            while True:
-                try:
-                    answer = yield pause
-                except Exception as error:  # what the work raised is for those who asked for it
-                    pause = steps.throw(error)
-                    continue
-                silent = isinstance(pause, Wait | Until) and not answer and pause.wait_s >= wait_s
-                if silent or self._house.clock() - began >= wait_s:
-                    self._heard = answer
-                    return None
-                pause = steps.send(answer)
-        except StopIteration as end:
-            attempt: Attempt = end.value
-            return attempt
 
     def _relay(self) -> Relay:
         try:
@@ -159,11 +153,11 @@ class Run:
 
     def _head(self) -> Relay:
         """Pings until the provider's head is there."""
-        assert self._steps is not None
+        assert self._patience is not None
         while self._attempt is None:
             if ping := self._dialect.render_ping():
                 yield ping
-            found = yield from self._until_silence(self._steps)
+            found = yield from self._patience.until_silence()
             if found is not None:
                 check_content_type(self._take(found), dialect_spoken(found).STREAM_TYPE)
 
@@ -175,6 +169,7 @@ class Run:
         wait_s = self._house.sender.wait_s
         watch = dialect_spoken(self._attempt).watch_stream()
         carrier = crossing.carry_stream() if crossing else None
+        gather = self._recall.gather if self._recall is not None else None
         self._meter = meter = Meter(len(self._call.request.document.source), watch)
         try:
             while (chunk := self._attempt.held.pop(0) if self._attempt.held else exchange.read()) != b"":
@@ -187,6 +182,8 @@ class Run:
                 meter.watch(chunk)
                 if carrier:
                     chunk = carrier.carry(chunk)
+                if gather is not None:
+                    gather(chunk)
                 if watch.ended or watch.error_kind:
                     yield from self._settle_stream(watch)
                 if chunk:
@@ -194,7 +191,11 @@ class Run:
             if not watch.may_end and watch.error_kind is None:
                 raise StreamBroken("the provider ended its stream before the end")
             rest = carrier.end() if carrier else b""
+            if gather is not None:
+                gather(rest)
             yield from self._settle_stream(watch)
+            if late := self._kept():
+                self._house.records.offer(late)
             if rest:
                 yield rest
         except (StreamBroken, GatewayError) as error:
@@ -206,7 +207,22 @@ class Run:
         if not self._settled:
             self._outcome.answered_model = watch.answered_model
             self._outcome.error_type = watch.error_kind
+            if self._recall is not None and watch.error_kind is None:
+                self._recall.end(self._dialect.STREAM_TYPE, stream=True)
             yield from self.settle()
+
+    def _kept(self) -> Put | None:
+        """The write that keeps the answer, if it is to be kept."""
+        if self._recall is None or self._attempt is None:
+            return None
+        try:
+            put = self._recall.keep(self._attempt, self._outcome)
+            if put is not None and (question := self._recall.keep_question()):
+                self._house.records.offer(question)
+            return put
+        except Exception:  # an answer that cannot be kept must still be recorded
+            log.exception("the answer to call %s could not be kept", self._call.id)
+            return None
 
     def _break(self, error: StreamBroken | GatewayError, at_boundary: bool) -> Relay:
         """The provider's stream broke: the client is told so, and its connection is cut, never ended cleanly.
@@ -265,8 +281,8 @@ class Run:
     def _let_go(self) -> None:
         if self._attempt is not None:
             self._attempt.exchange.close()
-        if self._steps is not None:
-            self._steps.close()
+        if self._patience is not None:
+            self._patience.steps.close()
 
     def _done(self) -> bool:
         return self._settled and (self._attempt is None or self._attempt.exchange.finished)
@@ -285,15 +301,18 @@ class Run:
         house, outcome, call = self._house, self._outcome, self._call
         try:
             outcome.latency_ms = round((house.clock() - call.started) * 1000)
-            self._price()
-            writes = self.hold.settle(outcome.usage, outcome.cost_nanodollars) if self.hold else []
+            if self._meter is not None:
+                put_cost(house.prices, outcome, self._meter.usage(), self._attempt.beside if self._attempt else ())
+            add_look_up(outcome)
+            writes = self.hold.settle(outcome.usage, outcome.cost_nanodollars, outcome.target) if self.hold else []
             outcome.holds = self.hold.render() if self.hold else []
             document = render_document(call, outcome, house.retention_days)
             try:
                 house.log_line(call, {**document, "reason": outcome.reason})
             finally:
                 house.count(document)
-                written = house.records.hand_over([Create(document_path(call), document), *writes])
+                record = [Create(document_path(call), document), *writes]
+                written = house.records.hand_over(record, offered=self._kept())
             if house.observe is not None:
                 house.observe(call, document, outcome.target)
             return written
@@ -302,21 +321,6 @@ class Run:
             return None
         finally:
             house.forget(self)
-
-    def _price(self) -> None:
-        outcome, target = self._outcome, self._outcome.target
-        if target is None or self._meter is None:
-            return
-        outcome.usage = self._meter.usage()
-        cost = self._house.prices.cost(target.model, target.provider.kind, target.location, outcome.usage)
-        outcome.cost_nanodollars, outcome.price_version, outcome.price_known = cost.nanodollars, cost.price_version, cost.known
-        for other in self._attempt.beside if self._attempt else ():
-            outcome.cost_nanodollars += self._cost_of_prompt(other, outcome.usage)
-
-    def _cost_of_prompt(self, target: Target, usage: Usage) -> int:
-        """Of one that was asked beside and cut off: it read the same prompt, and had not said a word."""
-        prompt = replace(usage, tokens=replace(usage.tokens, output=0, thinking=0), iterations=(), searches=0)
-        return self._house.prices.cost(target.model, target.provider.kind, target.location, prompt).nanodollars
 
     def _take(self, attempt: Attempt) -> Attempt:
         self._attempt = attempt
@@ -335,16 +339,3 @@ class Run:
 def dialect_spoken(attempt: Attempt) -> Dialect:
     """The provider's side, by which its answer is read."""
     return DIALECTS[dialect_of(attempt.target.wire)]
-
-
-def route_headers(outcome: Outcome, attempt: Attempt | None) -> dict[str, str]:
-    """Where the call went, as every reply says it."""
-    headers = {"x-gateway-attempts": str(len(outcome.attempts)), "x-gateway-cache": "off"}
-    if outcome.target:
-        headers["x-gateway-provider"] = outcome.target.provider.id
-        headers["x-gateway-model"] = outcome.target.model
-    if attempt and attempt.upstream_request_id:
-        headers["x-upstream-request-id"] = attempt.upstream_request_id
-    if attempt and attempt.dropped:
-        headers["x-gateway-dropped"] = UNSHOWABLE.sub("?", ", ".join(attempt.dropped))[:DROPPED_CHARACTERS_MAX]
-    return headers

@@ -67,6 +67,23 @@ class Call:
     def asked_model(self) -> str:
         return self.request.model
 
+    def facts(self) -> dict[str, Any]:
+        """Who called and what they asked for, as records of the call name it."""
+        caller, request = self.caller, self.request
+        return {
+            "key_id": caller.key_id,
+            "user": caller.user,
+            "groups": list(caller.groups),
+            "metadata": {**self.metadata, **caller.metadata},
+            "trace_id": self.trace_id,
+            "session_id": self.session_id,
+            "agent_id": self.agent_id,
+            "parent_agent_id": self.parent_agent_id,
+            "dialect": self.dialect,
+            "stream": request.stream,
+            "asked_model": request.model,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -7,20 +7,29 @@ everything else in a call, and would change numbers, escapes and key order that 
 import codecs
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _SPACE = re.compile(rb"[ \t\r\n]*")
+_NOTHING = (0, 0)
 _COMMA = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
-_COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_KEY = re.compile(rb'("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*')
 
 
 class NotAnObject(ValueError):
     """The bytes are not one JSON object in UTF-8; the message says why, fit for a caller's eyes."""
+
+
+class _Span(NamedTuple):
+    """Where a member stands. `following` is where the next one begins; the end of the last member itself."""
+
+    start: int
+    value_start: int
+    end: int
+    following: int
 
 
 class JsonObject:
@@ -31,10 +40,12 @@ class JsonObject:
     def __init__(self, source: bytes) -> None:
         self._values = _parse(source)
         self.source = source
-        self._spans: dict[str, tuple[int, int, int]] | None = None
-        if self._find_spans() is None:
+        spans = _find_spans(source, self._values)
+        if spans is None:
             self.source = _join(self._values)
-            self._find_spans()
+            spans = _find_spans(self.source, self._values)
+        assert spans is not None
+        self._spans = spans
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -62,52 +73,55 @@ class JsonObject:
         put = put or {}
         if not put and not any(name in self._values for name in drop):
             return self.source
-        spans = self._spans or {}
-        kept = [name for name in spans if name not in drop]
-        pieces: list[bytes] = []
-        for place, name in enumerate(kept):
-            start, value_start, end = spans[name]
-            pieces.append(self.source[start:value_start] + put[name] if name in put else self.source[start:end])
-            if place < len(kept) - 1:
-                pieces.append(self._separator_after(name))
-        added = [msgspec.json.encode(name) + b":" + value for name, value in put.items() if name not in spans]
-        return self._head() + b",".join([*added, *([b"".join(pieces)] if kept else [])]) + self._tail()
-
-    def _separator_after(self, name: str) -> bytes:
-        end = (self._spans or {})[name][2]
-        match = _COMMA.match(self.source, end)
-        return match.group() if match else b","
+        kept = [name for name in self._spans if name not in drop]
+        added = [name for name in put if name not in self._spans]
+        pieces: list[bytes | memoryview] = [self._head()]
+        for name in added:
+            pieces += [msgspec.json.encode(name), b":", put[name], b","]
+        if added and not kept:
+            pieces.pop()
+        view, passed = memoryview(self.source), _NOTHING  # what passes as it is, in pieces as long as can be
+        for name in kept:
+            span = self._spans[name]
+            end = span.following if name != kept[-1] else span.end
+            if name in put:
+                pieces += [view[slice(*passed)], view[span.start : span.value_start], put[name]]
+                passed = (span.end, end)
+            elif passed[1] == span.start:
+                passed = (passed[0], end)
+            else:
+                pieces.append(view[slice(*passed)])
+                passed = (span.start, end)
+        return b"".join([*pieces, view[slice(*passed)], self._tail()])
 
     def _head(self) -> bytes:
         if not self._spans:
             return b"{"
-        return self.source[: next(iter(self._spans.values()))[0]]
+        return self.source[: next(iter(self._spans.values())).start]
 
     def _tail(self) -> bytes:
         if not self._spans:
             return b"}"
-        return self.source[next(reversed(self._spans.values()))[2] :]
+        return self.source[next(reversed(self._spans.values())).end :]
 
-    def _find_spans(self) -> dict[str, tuple[int, int, int]] | None:
-        """Where each member stands: (key start, value start, value end). None if a member appears twice."""
-        source, view = self.source, memoryview(self.source)
-        spans: dict[str, tuple[int, int, int]] = {}
-        at = _end(_SPACE, source, source.index(b"{") + 1)
-        for name, raw in self._values.items():
-            key = _STRING.match(source, at)
-            if key is None or msgspec.json.decode(key.group()) != name:
-                return None
-            value_start = _end(_COLON, source, key.end())
-            value_end = value_start + len(memoryview(raw))
-            if view[value_start:value_end] != memoryview(raw):
-                return None
-            spans[name] = (at, value_start, value_end)
-            comma = _COMMA.match(source, value_end)
-            at = comma.end() if comma else value_end
-        if not source.startswith(b"}", _end(_SPACE, source, at)):
+
+def _find_spans(source: bytes, values: Mapping[str, msgspec.Raw]) -> dict[str, _Span] | None:
+    """Where each member stands; None if a member appears twice."""
+    spans: dict[str, _Span] = {}
+    at = _end(_SPACE, source, source.index(b"{") + 1)
+    for name, raw in values.items():
+        key = _KEY.match(source, at)
+        if key is None or msgspec.json.decode(key[1]) != name:
             return None
-        self._spans = spans
-        return spans
+        value_start = key.end()
+        if not source.startswith(raw, value_start):  # any buffer will do: no copy
+            return None
+        end = value_start + len(memoryview(raw))
+        comma = _COMMA.match(source, end)
+        following = comma.end() if comma else end
+        spans[name] = _Span(at, value_start, end, following)
+        at = following
+    return spans if source.startswith(b"}", _end(_SPACE, source, at)) else None
 
 
 def check_object(source: bytes) -> None:
@@ -120,11 +134,13 @@ def drop_from_items(array: bytes, name: str) -> tuple[bytes, int]:
 
     Only the items concerned change, and they only by that member. NotAnObject if the array or such an item is none.
     """
+    marker = msgspec.json.encode(name)
+    if marker not in array and array.startswith(b"["):  # one search rules out most, and much faster
+        return array, 0
     try:
         items = _items.decode(array)
     except (msgspec.DecodeError, RecursionError) as error:
         raise NotAnObject(f"no JSON array ({error}); send one") from error
-    marker = msgspec.json.encode(name)
     pieces: list[bytes] = []
     copied = changed = 0
     at = _end(_SPACE, array, array.index(b"[") + 1)

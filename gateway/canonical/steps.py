@@ -38,7 +38,7 @@ class Signal:
             if self.told:
                 return
             self.told = True
-            callback = self._callback
+            callback, self._callback = self._callback, None  # which may know this signal: a circle that only GC would end
         if callback is not None:
             callback()
 

@@ -1,7 +1,8 @@
 """What the house asks of a store: documents at slash-separated paths, changed without read-write transactions.
 
 A path has an even number of segments, `collection/id[/collection/id…]`; a collection path has an odd number. Ids are
-non-empty and hold no slash. Values are JSON plus timezone-aware `datetime` and `bytes`; integers fit in 64 bits.
+non-empty and hold no slash. Values are JSON plus timezone-aware `datetime` and `bytes`, and a top-level field may be a
+`Vector`; integers fit in 64 bits.
 
 Expiry: a document whose top-level `expires_at` (datetime) has passed is as good as gone: `get` and `query` do not
 show it, `create` may replace it, `update` of it is `Missing`. The backend's own cleaning may lag by days.
@@ -36,6 +37,13 @@ class Missing(StoreError):
 
 class Conflict(StoreError):
     """The document is not at the version that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A place in a space of 1 to 2,048 dimensions, which `nearest` finds others close to."""
+
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,22 @@ class Store(Protocol):
 
         `where` and `order_by` name top-level fields. Without `order_by` the order is by path. Pages join without gaps
         or repeats while nothing is written. A cursor is opaque and bound to its query.
+        """
+
+    def nearest(
+        self,
+        collection: str,
+        field: str,
+        vector: Vector,
+        *,
+        where: Mapping[str, Any],
+        limit: int = 10,
+        similarity_min: float = 0.0,
+        timeout_s: float = 2.0,
+    ) -> list[tuple[Document, float]]:
+        """The documents of one collection whose `field` is most like `vector`, and how much: the cosine of their angle,
+        from `similarity_min` to 1, the most alike first. `where` are fields and the values that they must equal. Vectors
+        of another length are passed over. On Firestore it takes an index of exactly these fields: without it StoreError.
         """
 
     def ping(self, *, timeout_s: float = 1.0) -> None:

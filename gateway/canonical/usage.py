@@ -35,6 +35,7 @@ class Usage:
     us_only: bool = False
     iterations: tuple[Tokens, ...] = ()
     completeness: Completeness = "final"
+    provisioned: bool = False  # the provider says so: answered out of throughput that was bought ahead
 
     def total(self) -> Tokens:
         """Top-level tokens and iterations together."""

@@ -27,9 +27,10 @@ from gateway.catalog.rows import Lifecycle, Model, load
 
 __all__ = [
     "AskedModel", "LocationClass", "Model", "all_models", "bare_name", "find", "is_safe_name", "kind_of", "location_class",
-    "price_version", "render_model", "serves", "split_name", "upstream_name", "vendor_of",
+    "price_version", "render_alias", "render_model", "serves", "split_name", "upstream_name", "vendor_of",
 ]  # fmt: skip
 
+NAMES_REMEMBERED = 4_096  # most calls ask for the same few
 NAME_CHARACTERS_MAX = 512  # an ARN's length and more; a caller's text is not searched beyond it
 _DATED = re.compile(r"(.+)-(\d{8})")
 _ACTIVE = Lifecycle()
@@ -50,8 +51,11 @@ def find(name: str, kind: str | None = None) -> Model | None:
 
     `kind` matters for short names only: `sonnet` is an older model on Vertex AI and Bedrock than at Anthropic.
     """
-    if len(name) > NAME_CHARACTERS_MAX:
-        return None
+    return _find(name, kind) if len(name) <= NAME_CHARACTERS_MAX else None
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED)
+def _find(name: str, kind: str | None) -> Model | None:
     plain = first_party_name(name).lower()
     short = load().short_names.get(plain)
     if short:
@@ -130,6 +134,16 @@ def render_model(model: Model, kind: str = "vertex") -> dict[str, Any]:
         "max_tokens": model.max_output_tokens,
         "capabilities": _render_capabilities(model.capabilities) if model.capabilities else None,
     }
+
+
+def render_alias(alias: str, upstream: str) -> dict[str, Any]:
+    """The row of an operator's own name for a model: the model's, as far as the catalog knows what it stands for."""
+    known = find(upstream)
+    if known is not None:
+        return {**render_model(known), "id": alias, "display_name": f"{alias} ({known.display_name})"}
+    unknown = {**dict.fromkeys(render_model(all_models()[0])), "created_at": _rfc3339(_midnight(date(1970, 1, 1))), "created": 0}
+    said = {"id": alias, "display_name": alias, "owned_by": vendor_of(upstream) or "operator", "lifecycle": "active"}
+    return {**unknown, "type": "model", "object": "model", **said}
 
 
 def _render_capabilities(can: Capabilities) -> dict[str, Any]:

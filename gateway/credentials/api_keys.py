@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gateway.canonical.secret_reference import is_secret_reference
 from gateway.credentials.access_token import TokenError
-from gateway.credentials.secrets import SecretError, Secrets, is_reference
+from gateway.credentials.secrets import SecretError, Secrets
 
 AT_HAND_S = 30.0  # a value read so long ago is looked at again: files and `latest` change
 
@@ -62,7 +63,7 @@ class ApiKeys:
         return None
 
     def _read(self, credential: str, *, refused: bool) -> str:
-        if not is_reference(credential):
+        if not is_secret_reference(credential):
             return credential
         try:
             return self._secrets.refresh(credential) if refused else self._secrets.read(credential)

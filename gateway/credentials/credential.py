@@ -4,8 +4,9 @@ import re
 import threading
 from collections.abc import Callable
 
+from gateway.canonical.secret_reference import is_secret_reference
 from gateway.credentials.access_token import TokenError, TokenSource
-from gateway.credentials.secrets import SecretError, Secrets, is_reference
+from gateway.credentials.secrets import SecretError, Secrets
 
 ADC = "adc"
 PATH = re.compile(r"[^\n\"{}]{1,512}")
@@ -57,7 +58,7 @@ def _understood(text: str) -> tuple[str | None, str | None]:
     """Inline text and reference, at most one of them. What could not be a path is taken for a key, and never echoed."""
     if text == ADC:
         return None, None
-    if is_reference(text):
+    if is_secret_reference(text):
         return None, text
     if PATH.fullmatch(text) and "PRIVATE KEY" not in text:
         return None, f"file:{text}"

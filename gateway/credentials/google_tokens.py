@@ -37,7 +37,7 @@ EVICT_AT_MOST_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class BrokerHealth:
-    """What `doctor` shows of this process. `last_error` stays after it was mended; `last_error_at` is unix seconds."""
+    """How this process fares with its tokens. `last_error` stays after it was mended; `last_error_at` is unix seconds."""
 
     minted: int
     last_error: str | None

@@ -17,13 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.canonical.secret_reference import FORMS
+
 LOG = logging.getLogger("gateway.credentials")
 SECRET_MANAGER = "gateway.credentials.secret_manager"
+LATEST_TTL_S = 300.0
 REFRESH_AT_MOST_EVERY_S = 60.0
 FAILURE_REMEMBERED_S = 5.0
 OUTAGE_RETRY_S = 30.0
 SECRET = re.compile(r"projects/[^/\s]+/secrets/[^/\s]+/versions/([^/\s]+)")
-FORMS = "projects/P/secrets/S/versions/V, file:PATH or env:NAME"
 
 
 class SecretError(Exception):
@@ -73,12 +75,10 @@ class Secrets:
         self,
         now: Callable[[], float],
         secret_manager_url: str | None = None,
-        latest_ttl_s: float = 300.0,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._now = now
         self.secret_manager_url = secret_manager_url
-        self.latest_ttl_s = latest_ttl_s
         self.environment = environment
         self._kept: dict[str, Kept] = {}
         self._lock = threading.Lock()
@@ -150,11 +150,6 @@ class Secrets:
         return value
 
 
-def is_reference(text: str) -> bool:
-    """Whether a text is meant as a secret reference, well-formed or not."""
-    return any(text.startswith(scheme.prefix) for scheme in SCHEMES)
-
-
 def _scheme(reference: str) -> Scheme:
     for scheme in SCHEMES:
         if reference.startswith(scheme.prefix):
@@ -180,7 +175,7 @@ def _read_secret_manager(secrets: Secrets, reference: str) -> str:
 
 
 def _secret_manager_ttl_s(secrets: Secrets, reference: str) -> float:
-    return float("inf") if reference.rpartition("/")[2].isdecimal() else secrets.latest_ttl_s
+    return float("inf") if reference.rpartition("/")[2].isdecimal() else LATEST_TTL_S
 
 
 def _read_file(secrets: Secrets, reference: str) -> str:

@@ -23,11 +23,12 @@ openai_chat = _late("openai_chat", "openai", "chat/completions")
 openai_responses = _late("openai_responses", "openai-responses", "v1/responses")
 openai_embeddings = _late("openai_embeddings", "openai-embeddings", "v1/embeddings")
 gemini = _late("gemini", "gemini", ":generateContent", ":streamGenerateContent", ":countTokens")
+gemini_embeddings = _late("gemini_embeddings", "gemini-embeddings", ":embedContent", ":batchEmbedContents", ":predict")
 bedrock = _late("bedrock", "bedrock", "/invoke", "/count-tokens")
 
 DIALECTS: dict[str, Dialect] = {
     dialect.NAME: dialect
-    for dialect in (anthropic, vertex, openai_chat, openai_responses, openai_embeddings, gemini, bedrock)
+    for dialect in (anthropic, vertex, openai_chat, openai_responses, openai_embeddings, gemini, gemini_embeddings, bedrock)
 }
 TRANSLATIONS: dict[str, Translation] = {
     "anthropic": Late("gateway.dialects.anthropic_chat"),
@@ -36,6 +37,9 @@ TRANSLATIONS: dict[str, Translation] = {
     "gemini": gemini,
     "bedrock": bedrock,
 }
+
+EMBEDDING_TRANSLATIONS: dict[str, Any] = {"openai-embeddings": openai_embeddings, "gemini-embeddings": gemini_embeddings}
+"""Of these a request needs to be parsed and an answer rendered; the canonical form of vectors is OpenAI's."""
 
 
 def may_be_spoken(dialect: Dialect, path: str) -> bool:

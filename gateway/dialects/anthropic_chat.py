@@ -14,6 +14,7 @@ from gateway.canonical.translation import Chat, Json, StreamParser, StreamRender
 from gateway.dialects.anthropic import WIRE
 from gateway.dialects.anthropic_fit import fit_chat
 from gateway.dialects.crossing import decode_event, foreign_extras, parse_items, parse_list, parse_object, parse_text
+from gateway.dialects.foreign_seals import render_without_seals, sees_thinking, without_seals
 from gateway.dialects.sse import SseEvent, SseReader, render_event
 
 __all__ = ["WIRE", "parse_answer", "parse_chat", "parse_stream", "render_answer", "render_chat", "render_count", "render_stream"]
@@ -119,7 +120,8 @@ def parse_answer(body: Json) -> Json:
 def render_answer(message: Json, *, asked_model: str, request: Mapping[str, Any]) -> Json:
     answer = {"id": "", "type": "message", "role": "assistant", "model": asked_model, "content": [], "stop_reason": None,
               "stop_sequence": None, **message}  # fmt: skip
-    answer["content"] = [{"signature": "", **block} if block["type"] == "thinking" else block for block in answer["content"]]
+    content = answer["content"] if sees_thinking(request) else without_seals(answer["content"])
+    answer["content"] = [{"signature": "", **block} if block["type"] == "thinking" else block for block in content]
     answer["usage"] = {"input_tokens": 0, "output_tokens": 0, **(message.get("usage") or {})}
     return answer
 
@@ -173,4 +175,4 @@ def parse_stream() -> StreamParser:
 
 
 def render_stream(*, asked_model: str, request: Mapping[str, Any]) -> StreamRenderer:
-    return _Renderer(asked_model)
+    return render_without_seals(_Renderer(asked_model), request)

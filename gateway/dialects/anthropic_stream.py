@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from gateway.canonical.usage import Tokens, Usage
+from gateway.dialects.sse import WholeRecords, data_of
 
-RECORD_BYTES_MAX = 4 * 1024 * 1024  # a longer record is passed on unread
 DELTA = b"event: content_block_delta"
 FIRST_WORD = b"content_block_start"
 DELTA_FRAME_BYTES = 112  # what a content_block_delta record holds beside its text
@@ -55,7 +55,7 @@ class AnthropicStreamWatch:
         self.spoke = False
         self.answered_model: str | None = None
         self.error_kind: str | None = None
-        self._tail = b""
+        self._records = WholeRecords()
         self._usage: dict[str, Any] | None = None
         self._closed = False  # a message_delta with a stop reason has passed
         self._bytes = 0
@@ -67,47 +67,33 @@ class AnthropicStreamWatch:
 
     @property
     def at_boundary(self) -> bool:
-        return not self._tail.strip(b"\r\n")
+        return self._records.at_boundary
 
     def feed(self, chunk: bytes) -> None:
-        data = self._tail + chunk if self._tail else chunk
-        if b"\r" in data:
-            data = _without_carriage_returns(data)
-        cut = data.rfind(b"\n\n")
-        if cut < 0:
-            self._tail = data if len(data) < RECORD_BYTES_MAX else self._give_up(data)
-            return
-        end = cut + 2
-        self._tail = data[end:]
-        self.spoke = self.spoke or data.find(FIRST_WORD, 0, cut) >= 0
-        if data.find(b"message_", 0, cut) >= 0 or data.find(b"error", 0, cut) >= 0:
-            for record in data[:cut].split(b"\n\n"):
-                self._count(record, len(record))
+        data = self._records.take(chunk)
+        self.spoke = self.spoke or FIRST_WORD in data
+        if b"message_" in data or b"error" in data:
+            for record in data[:-2].split(b"\n\n"):
+                self._count(record)
                 if b"message_" in record or b"error" in record:
                     self._read(record)
-        else:
-            self._count(data, end, data.count(b"\n\n", 0, end))
+        elif data:
+            self._count(data, data.count(b"\n\n"))
 
-    def _count(self, data: bytes, end: int, separators: int = 0) -> None:
+    def _count(self, data: bytes, separators: int = 0) -> None:
         """The same for any cutting: only whole records are counted here."""
-        self._bytes += end - 2 * separators
-        self._deltas += data.count(DELTA, 0, end)
-
-    def _give_up(self, data: bytes) -> bytes:
-        """A record too long to be kept: its start is forgotten, its end will still be seen."""
-        self._bytes += len(data)
-        return b" " + data[-3:]
+        self._bytes += len(data) - 2 * separators
+        self._deltas += data.count(DELTA)
 
     def _read(self, record: bytes) -> None:
-        payload = b"\n".join(line[5:] for line in record.split(b"\n") if line.startswith(b"data:"))
         try:
-            parsed = _record_decoder.decode(payload)
+            parsed = _record_decoder.decode(data_of(record))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         if parsed.type == "message_start" and parsed.message:
             self._usage = dict(parsed.message.usage)
             self.answered_model = parsed.message.model
-            self._bytes = self._deltas = 0
+            self._bytes = self._deltas = self._records.forgotten = 0
         elif parsed.type == "message_delta":
             self._overlay(parsed.usage or {})
             self._closed = self._closed or bool(parsed.delta and parsed.delta.stop_reason)
@@ -130,14 +116,9 @@ class AnthropicStreamWatch:
 
     def _output_tokens_relayed(self) -> int:
         """An estimate from the bytes of text that passed: for answers cut before their own figures came."""
-        relayed = self._bytes + len(self._tail)
-        deltas = self._deltas + self._tail.count(DELTA)
+        relayed = self._bytes + self._records.forgotten + len(self._records.tail)
+        deltas = self._deltas + self._records.tail.count(DELTA)
         return max(0, relayed - deltas * DELTA_FRAME_BYTES) // CHARACTERS_PER_TOKEN
-
-
-def _without_carriage_returns(data: bytes) -> bytes:
-    """CRLF as LF; a lone CR at the end waits for its LF."""
-    return data.replace(b"\r\n", b"\n")
 
 
 def parse_message_usage(body: bytes) -> tuple[Usage, str | None] | None:
@@ -183,4 +164,4 @@ def _tokens(usage: dict[str, Any]) -> Tokens:
 
 def _count(source: Any, name: str) -> int:
     value = source.get(name) if isinstance(source, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return value if type(value) is int and value > 0 else 0

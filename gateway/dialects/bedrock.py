@@ -22,6 +22,7 @@ from gateway.dialects import anthropic_chat, event_stream
 from gateway.dialects.anthropic import flag, frame_stream, member, parse_object, parse_usage
 from gateway.dialects.bedrock_chat import VERSION, WIRE, parse_chat, render_chat, render_count
 from gateway.dialects.bedrock_stream import BedrockStreamParser, BedrockStreamRenderer, BedrockStreamWatch, render_exception
+from gateway.dialects.foreign_seals import render_without_seals
 
 __all__ = [
     "NAME", "PATHS", "STREAM_TYPE", "WIRE", "frame_stream", "parse_answer", "parse_chat", "parse_error", "parse_request",
@@ -194,4 +195,4 @@ def parse_stream() -> StreamParser:
 
 
 def render_stream(*, asked_model: str, request: Mapping[str, Any]) -> StreamRenderer:
-    return BedrockStreamRenderer(asked_model)
+    return render_without_seals(BedrockStreamRenderer(asked_model), request)

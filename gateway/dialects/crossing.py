@@ -145,6 +145,12 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def url_of(citation: Json) -> str:
+    """Where a citation points on the web; empty for one of a document in the request."""
+    url = text_of(citation.get("url")) or text_of(citation.get("source"))
+    return url if url.startswith(("https://", "http://")) else ""
+
+
 def parse_text(value: Any, name: str, mend: str) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(f"{name}: a string is required; {mend}")

@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.canonical.errors import UpstreamFailed
 from gateway.dialects.gemini_errors import render_error_event
+from gateway.dialects.gemini_grounding import parse_citations
 from gateway.dialects.gemini_signatures import Signature, join_id, plain_id, sign_thinking, unpack_thinking
 from gateway.dialects.gemini_tools import tool_name
 from gateway.dialects.gemini_usage import REFUSED, STOP_REASONS, count_searches, parse_usage_metadata
@@ -35,6 +36,7 @@ class AnswerReader:
         self._explanation: str | None = None
         self._metadata: Json = {}
         self._searches = 0
+        self._citations: list[Json] = []  # for the text that is under way, or comes next
         self._blocks = 0
 
     def read(self, chunk: Json) -> list[Json]:
@@ -95,6 +97,7 @@ class AnswerReader:
             self._explanation = str(explanation) if explanation else f"the model stopped itself: {reason}"
 
     def _candidate(self, candidate: Json) -> list[Json]:
+        self._citations = parse_citations(candidate) or self._citations
         content = candidate.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
         events = [event for part in _list(parts) if isinstance(part, dict) for event in self._part(part)]
@@ -137,8 +140,13 @@ class AnswerReader:
     def _close(self) -> list[Json]:
         if not self._kind:
             return []
+        cited: list[Json] = []
+        if self._kind == "text":
+            cited, self._citations = self._citations, []
         self._kind = ""
-        return [{"type": "content_block_stop", "index": self._index}]
+        deltas = [{"type": "citations_delta", "citation": citation} for citation in cited]
+        told = [{"type": "content_block_delta", "index": self._index, "delta": delta} for delta in deltas]
+        return [*told, {"type": "content_block_stop", "index": self._index}]
 
     def _sign(self, signature: Any) -> list[Json]:
         """Signs the open thinking block."""
@@ -148,11 +156,14 @@ class AnswerReader:
         return [{"type": "content_block_delta", "index": self._index, "delta": delta}, *self._close()]
 
     def _signed_text(self, signature: Any) -> list[Json]:
-        """A text's signature is asked for, not required: it is kept where the client sees thinking blocks anyway."""
-        if not self._showed_thinking or not isinstance(signature, str) or not signature:
+        """A text's signature, which Gemini asks to have back: in an empty thinking block behind it, such as Claude's own
+        clients get from models that do not show what they think."""
+        if not isinstance(signature, str) or not signature:
             return []
         if self._kind == "thinking":
             return self._sign(signature)
+        if self._kind != "text" and not self._showed_thinking:
+            return []
         block = {"type": "thinking", "thinking": "", "signature": ""}
         return [*self._close(), *self._open("thinking", block), *self._sign(signature)]
 
@@ -228,5 +239,7 @@ def _add_delta(block: Json, delta: Json) -> None:
             block["thinking"] += delta["thinking"]
         case "signature_delta":
             block["signature"] = delta["signature"]
+        case "citations_delta":
+            block.setdefault("citations", []).append(delta["citation"])
         case "input_json_delta":
             block["input"] = msgspec.json.decode(delta["partial_json"])

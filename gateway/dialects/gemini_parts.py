@@ -12,7 +12,7 @@ from gateway.dialects.gemini_tools import function_name
 Json = dict[str, Any]
 _SEEN = frozenset({"type", "text", "source", "cache_control", "id", "name", "input", "tool_use_id", "content", "is_error",
                    "thinking", "signature", "data", "caller"})  # fmt: skip
-_SEEN_IN = frozenset({("title", "search_result"), ("tool_name", "tool_reference")})
+_SEEN_IN = frozenset({("title", "search_result"), ("tool_name", "tool_reference"), ("citations", "text")})
 
 REMINDER = "<system-reminder>\n{}\n</system-reminder>"
 """System words in mid-conversation, in the place where they stand: the tags in which Claude Code puts them in a user's turn."""

@@ -8,6 +8,7 @@ Source: Google's reference of GenerateContentResponse and its page on thought si
 from collections.abc import Mapping
 from typing import Any
 
+from gateway.dialects.gemini_grounding import GroundingWriter
 from gateway.dialects.gemini_signatures import gemini_signature, pack_thinking, split_id
 from gateway.dialects.gemini_tools import own_names
 from gateway.dialects.gemini_usage import FINISH_REASONS, render_usage_metadata
@@ -21,6 +22,7 @@ class PartWriter:
 
     def __init__(self, request: Mapping[str, Any]) -> None:
         self.shows_thoughts = _wants_thoughts(request)
+        self.grounding = GroundingWriter()
         self._names = own_names(request)
         self._held: list[Json] = []
 
@@ -68,11 +70,14 @@ def render_answer(message: Json, *, asked_model: str, request: Mapping[str, Any]
             writer.hold(block)
         elif kind == "text":
             parts.append(writer.text(str(block.get("text") or "")))
+            writer.grounding.cite(str(block.get("text") or ""), block.get("citations"))
         elif kind == "tool_use":
             arguments = block.get("input")
             parts.append(writer.call(block, arguments if isinstance(arguments, dict) else {}))
+        elif kind == "server_tool_use":
+            writer.grounding.search(block)
     parts += writer.rest()
-    candidate = {"content": {"role": "model", "parts": parts}, **finish(message), "index": 0}
+    candidate = {"content": {"role": "model", "parts": parts}, **finish(message), **writer.grounding.metadata(), "index": 0}
     return {
         "candidates": [candidate],
         "usageMetadata": render_usage_metadata(message.get("usage") or {}),

@@ -4,7 +4,7 @@ Gemini signs a function call (`thoughtSignature`) and refuses a history that los
 client of another format replays ids and parts as it got them, so the signature rides on those:
 
     Gemini → any client     in the tool call's id, behind a mark
-    Gemini → Messages       a signed text: in an empty thinking block behind it, where the answer shows its thinking
+    Gemini → Messages       a signed text: in an empty thinking block behind it
     Claude → Gemini client  whole thinking blocks, as the `thoughtSignature` of the part that follows them
 
 Source: Google's page on thought signatures and Anthropic's on extended thinking, 2026-11-20.

@@ -92,6 +92,7 @@ class GeminiStreamRenderer:
     def _delta(self, delta: Json) -> bytes:
         match delta.get("type"):
             case "text_delta" if delta["text"]:
+                self._block["text"] = self._block.get("text", "") + delta["text"]
                 return self._chunk([self._writer.text(delta["text"])])
             case "thinking_delta":
                 self._block["thinking"] = self._block.get("thinking", "") + delta["thinking"]
@@ -99,6 +100,8 @@ class GeminiStreamRenderer:
                     return self._chunk([{"text": delta["thinking"], "thought": True}])
             case "signature_delta":
                 self._block["signature"] = delta["signature"]
+            case "citations_delta":
+                self._block["citations"] = [*(self._block.get("citations") or ()), delta["citation"]]
             case "input_json_delta":
                 self._json.append(delta["partial_json"])
         return b""
@@ -107,6 +110,10 @@ class GeminiStreamRenderer:
         block, self._block = self._block, {}
         if block.get("type") in ("thinking", "redacted_thinking"):
             self._writer.hold(block)
+        elif block.get("type") == "text":
+            self._writer.grounding.cite(block.get("text", ""), block.get("citations"))
+        elif block.get("type") == "server_tool_use":
+            self._writer.grounding.search({**block, "input": self._arguments(block)})
         elif block.get("type") == "tool_use":
             arguments = self._arguments(block)
             return self._chunk([self._writer.call(block, arguments)]) if arguments is not None else b""
@@ -122,7 +129,8 @@ class GeminiStreamRenderer:
         return found if isinstance(found, dict) else None
 
     def _end(self) -> bytes:
-        return self._chunk(self._writer.rest() or [{"text": ""}], {**finish(self._ending)}, render_usage_metadata(self._usage))
+        closing = {**finish(self._ending), **self._writer.grounding.metadata()}
+        return self._chunk(self._writer.rest() or [{"text": ""}], closing, render_usage_metadata(self._usage))
 
     def _chunk(self, parts: list[Json], closing: Json | None = None, usage: Json | None = None) -> bytes:
         chunk: Json = {"candidates": [{"content": {"role": "model", "parts": parts}, **(closing or {}), "index": 0}]}

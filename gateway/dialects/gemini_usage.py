@@ -19,6 +19,8 @@ STOP_REASONS = {"STOP": "end_turn", "MAX_TOKENS": "max_tokens", "CONTINUATION": 
 FINISH_REASONS = {"max_tokens": "MAX_TOKENS", "model_context_window_exceeded": "MAX_TOKENS", "refusal": "SAFETY"}
 """Every other stop reason is STOP."""
 
+PROVISIONED = "PROVISIONED_THROUGHPUT"  # `trafficType`, on Vertex AI
+
 
 def parse_usage_metadata(metadata: Json, searches: int = 0) -> Json:
     """`usage` in Anthropic's terms."""
@@ -62,6 +64,7 @@ def meter(metadata: Json, searches: int = 0) -> Usage:
             thinking=thoughts,
         ),
         searches=searches,
+        provisioned=metadata.get("trafficType") == PROVISIONED,
     )
 
 

@@ -13,8 +13,8 @@ import msgspec
 from gateway.canonical.usage import Usage
 from gateway.dialects.gemini_errors import KINDS
 from gateway.dialects.gemini_usage import count_searches, meter
+from gateway.dialects.sse import WholeRecords, data_of
 
-RECORD_BYTES_MAX = 4 * 1024 * 1024  # a longer record is passed on unread
 FRAME_BYTES = 330  # what a chunk holds beside its text
 CHARACTERS_PER_TOKEN = 4
 FIRST_WORD = b'"parts"'
@@ -29,10 +29,10 @@ class GeminiStreamWatch:
         self.ended = False
         self.spoke = False
         self.error_kind: str | None = None
-        self._tail = b""
+        self._records = WholeRecords()
         self._last = b""  # the last whole record with figures, as it came
         self._bytes = 0
-        self._records = 0
+        self._count = 0
 
     @property
     def may_end(self) -> bool:
@@ -40,7 +40,7 @@ class GeminiStreamWatch:
 
     @property
     def at_boundary(self) -> bool:
-        return not self._tail.strip(b"\r\n")
+        return self._records.at_boundary
 
     @property
     def answered_model(self) -> str | None:
@@ -48,27 +48,17 @@ class GeminiStreamWatch:
         return model if isinstance(model, str) else None
 
     def feed(self, chunk: bytes) -> None:
-        data = self._tail + chunk if self._tail else chunk
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n")
-        cut = data.rfind(b"\n\n")
-        if cut < 0:
-            self._tail = data if len(data) < RECORD_BYTES_MAX else self._give_up(data)
+        whole = self._records.take(chunk)[:-2]
+        if not whole:
             return
-        whole, self._tail = data[:cut], data[cut + 2 :]
         self.spoke = self.spoke or FIRST_WORD in whole
         self._bytes += len(whole)
-        self._records += whole.count(b"\n\ndata:") + whole.startswith(b"data:")
+        self._count += whole.count(b"\n\ndata:") + whole.startswith(b"data:")
         if (place := whole.rfind(b'"promptTokenCount"')) >= 0:  # Vertex AI's first chunks bear `trafficType` alone
             self._last = whole[max(0, whole.rfind(b"\n\n", 0, place)) :].lstrip(b"\n").partition(b"\n\n")[0]
         if any(sign in whole for sign in _SIGNS):
             for record in whole.split(b"\n\n"):
                 self._read(_parse_record(record))
-
-    def _give_up(self, data: bytes) -> bytes:
-        """A record too long to be kept: its start is forgotten, its end will still be seen."""
-        self._bytes += len(data)
-        return b" " + data[-3:]
 
     def _read(self, record: Json) -> None:
         error, feedback, candidates = record.get("error"), record.get("promptFeedback"), record.get("candidates")
@@ -93,13 +83,13 @@ class GeminiStreamWatch:
 
     def _output_tokens_relayed(self) -> int:
         """An estimate from the bytes that passed: for answers cut before their own figures came."""
-        return max(0, self._bytes + len(self._tail) - self._records * FRAME_BYTES) // CHARACTERS_PER_TOKEN
+        relayed = self._bytes + self._records.forgotten + len(self._records.tail)
+        return max(0, relayed - self._count * FRAME_BYTES) // CHARACTERS_PER_TOKEN
 
 
 def _parse_record(record: bytes) -> Json:
-    payload = b"\n".join(line[5:] for line in record.split(b"\n") if line.startswith(b"data:"))
     try:
-        parsed = msgspec.json.decode(payload)
+        parsed = msgspec.json.decode(data_of(record))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}

@@ -20,7 +20,7 @@ from gateway.dialects.crossing import (
     text_block,
     text_of,
 )
-from gateway.dialects.openai_options import custom_input
+from gateway.dialects.openai_options import custom_input, url_citations
 from gateway.dialects.openai_usage import parse_openai_usage, render_openai_usage
 
 FINISH_OF_STOP = {
@@ -163,10 +163,11 @@ def _annotations(texts: list[Json]) -> list[Json]:
     found: list[Json] = []
     start = 0
     for block in texts:
-        end = start + len(block["text"])
-        for citation in block.get("citations") or ():
-            if citation.get("url"):
-                place = {"start_index": start, "end_index": end, "url": citation["url"], "title": citation.get("title") or ""}
-                found.append({"type": "url_citation", "url_citation": place})
-        start = end
+        found += annotations_of(block, start)
+        start += len(block["text"])
     return found
+
+
+def annotations_of(block: Json, start: int) -> list[Json]:
+    """Of one text, which begins `start` characters into what was said."""
+    return [{"type": "url_citation", "url_citation": place} for place in url_citations(block, start)]

@@ -1,8 +1,9 @@
-"""OpenAI embeddings: `POST /v1/embeddings`, as a door, and carried to Vertex AI's two forms of embedding models.
+"""OpenAI embeddings: `POST /v1/embeddings`, as a door, and carried to Google's three forms of asking for them.
 
-Vertex AI has `:predict` (text-embedding-…, gemini-embedding-001) and `:embedContent` (later Gemini models); which of them a
-model speaks, and how many texts at once, is its provider's to know. Sources: OpenAI embeddings reference as in
-openai-python 3.52.0; Vertex AI text embeddings reference and google-genai 3.4.0, 2026-11-20.
+Vertex AI has `:predict` (text-embedding-…, gemini-embedding-001) and `:embedContent` (later Gemini models), the Gemini API
+`:batchEmbedContents`; which of them a model speaks, and how many texts at once, is its provider's to know. Sources: OpenAI
+embeddings reference as in openai-python 3.52.0; Vertex AI text embeddings reference, Gemini API reference and google-genai
+3.4.0, 2026-11-21.
 """
 
 import base64
@@ -10,7 +11,7 @@ import math
 import re
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -18,13 +19,13 @@ import msgspec
 from gateway.canonical.call import Operation, Request
 from gateway.canonical.errors import InvalidRequest, UpstreamFailed
 from gateway.canonical.translation import Json
+from gateway.canonical.usage import Usage
 from gateway.dialects.anthropic import parse_object, required_text
 from gateway.dialects.openai_chat import (
     STREAM_TYPE,
     frame_stream,
     parse_error,
     parse_token_count,
-    parse_usage,
     render_error,
     render_error_head,
     render_ping,
@@ -32,17 +33,20 @@ from gateway.dialects.openai_chat import (
     render_token_count,
     watch_stream,
 )
+from gateway.dialects.openai_usage import parse_body_usage
 
 __all__ = [
-    "NAME", "PATHS", "STREAM_TYPE", "WIRE", "Embedded", "Embedding", "frame_stream", "parse_embed_content", "parse_embedding",
-    "parse_error", "parse_predict", "parse_request", "parse_token_count", "parse_usage", "render_embed_content",
-    "render_embeddings", "render_error", "render_error_head", "render_ping", "render_predict", "render_stream_error",
-    "render_token_count", "watch_stream",
+    "NAME", "PATHS", "STREAM_TYPE", "WIRE", "Embedded", "Embedding", "frame_stream", "parse_answer", "parse_batch",
+    "parse_embed_content", "parse_embedding", "parse_error", "parse_predict", "parse_request", "parse_token_count", "parse_usage",
+    "render_batch", "render_embed_content", "render_embeddings", "render_error", "render_error_head", "render_ping",
+    "render_predict", "render_stream_error", "render_token_count", "watch_stream",
 ]  # fmt: skip
 
 NAME = "openai-embeddings"
 WIRE = "openai-embeddings"
 PATHS: Sequence[tuple[re.Pattern[str], Operation]] = ((re.compile(r"(?:^|/)v1/embeddings$"), "embed"),)
+BYTES_PER_TOKEN = 4
+ESTIMATED = "estimated"  # in `usage`: ours, where a provider does not count
 TEXTS_MAX = 2_048  # OpenAI's own limit for one request
 
 
@@ -53,7 +57,8 @@ class Embedding:
     texts: tuple[str, ...]
     dimensions: int | None = None
     as_base64: bool = False
-    task_type: str | None = None  # Vertex AI's; OpenAI has none
+    task_type: str | None = None  # Google's; OpenAI has none
+    model: str = ""  # what its provider calls it, for bodies that repeat it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class Embedded:
 
     vectors: tuple[tuple[float, ...], ...]
     tokens: int
+    estimated: bool = False  # the provider did not say how many
 
 
 def parse_request(
@@ -76,6 +82,23 @@ def parse_request(
         stream=False,
         document=document,
     )
+
+
+def parse_answer(body: Json) -> Json:
+    """This is the canonical form of vectors."""
+    return body
+
+
+def parse_usage(body: bytes) -> tuple[Usage, str | None] | None:
+    """As a chat's; but that of a provider which does not count was estimated."""
+    found = parse_body_usage(body)
+    if found is None or not msgspec.json.decode(body, type=_Answer).usage.get(ESTIMATED):
+        return found
+    return replace(found[0], completeness="estimated"), found[1]
+
+
+class _Answer(msgspec.Struct):
+    usage: dict[str, Any] = {}
 
 
 def parse_embedding(body: Json) -> Embedding:
@@ -153,6 +176,29 @@ def parse_embed_content(body: Json, wanted: Embedding) -> Embedded:
     return _embedded([values], tokens, wanted)
 
 
+def render_batch(wanted: Embedding) -> Json:
+    """The body for `:batchEmbedContents`; each of its requests names the model again. Nothing here can forbid cutting."""
+    more: Json = {"model": f"models/{wanted.model}"}
+    if wanted.task_type:
+        more["taskType"] = wanted.task_type
+    if wanted.dimensions:
+        more["outputDimensionality"] = wanted.dimensions
+    return {"requests": [{"content": {"parts": [{"text": text}]}, **more} for text in wanted.texts]}
+
+
+def parse_batch(body: Json, wanted: Embedding) -> Embedded:
+    """Not every model says how many tokens it were: they are estimated then, and marked as such."""
+    try:
+        vectors = [embedding["values"] for embedding in body["embeddings"]]
+        counted = int((body.get("usageMetadata") or {}).get("promptTokenCount") or 0)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UpstreamFailed("the provider's answer holds no embeddings; try again") from error
+    if counted:
+        return _embedded(vectors, counted, wanted)
+    guessed = sum(-(-len(text.encode()) // BYTES_PER_TOKEN) for text in wanted.texts)
+    return replace(_embedded(vectors, guessed, wanted), estimated=True)
+
+
 def _embedded(vectors: list[Any], tokens: int, wanted: Embedding) -> Embedded:
     """Shortened vectors are brought to length 1 again, as OpenAI's always are: Google's are so only at full length."""
     if len(vectors) != len(wanted.texts):
@@ -173,7 +219,9 @@ def render_embeddings(parts: Sequence[Embedded], *, model: str, as_base64: bool)
         {"object": "embedding", "index": index, "embedding": _pack(vector) if as_base64 else vector}
         for index, vector in enumerate(vectors)
     ]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    usage: Json = {"prompt_tokens": tokens, "total_tokens": tokens}
+    if any(part.estimated for part in parts):
+        usage[ESTIMATED] = True
     return msgspec.json.encode({"object": "list", "data": data, "model": model, "usage": usage})
 
 

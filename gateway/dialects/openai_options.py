@@ -10,7 +10,7 @@ from gateway.canonical.capabilities import Capabilities
 from gateway.canonical.errors import InvalidRequest
 from gateway.canonical.translation import Chat, Json
 from gateway.dialects.anthropic_schema import is_closed
-from gateway.dialects.crossing import fit_user_id, object_of, parse_items, parse_object, parse_text, text_of
+from gateway.dialects.crossing import fit_user_id, object_of, objects_of, parse_items, parse_object, parse_text, text_of, url_of
 
 ATTRIBUTION = "x-anthropic-billing-header:"  # Claude Code's first system block; only Anthropic's own API takes it out
 TOOL_ID = re.compile(r".{1,40}", re.DOTALL)  # the longest id that OpenAI's chat takes back
@@ -212,6 +212,13 @@ def render_function(tool: Json, at: str, dropped: list[str]) -> Json | None:
     for name in tool.keys() - {"type", "name", "description", "input_schema", "strict"}:
         note(dropped, f"tools.{name}")
     return function
+
+
+def url_citations(block: Json, start: int = 0) -> list[Json]:
+    """Pages that a text rests on, with the place of the text in what was said."""
+    place = {"start_index": start, "end_index": start + len(block["text"])}
+    cited = [(url, each) for each in objects_of(block.get("citations")) if (url := url_of(each))]
+    return [{**place, "url": url, "title": text_of(each.get("title"))} for url, each in cited]
 
 
 def note(dropped: list[str], name: str) -> None:

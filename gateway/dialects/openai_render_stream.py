@@ -5,14 +5,14 @@ Source: OpenAI chat streaming reference as in openai-python 3.52.0, and Anthropi
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from gateway.canonical.translation import Json
 from gateway.dialects.crossing import parse_arguments
-from gateway.dialects.openai_answer import FINISH_OF_STOP, completion_id, custom_tools, render_call, render_usage
+from gateway.dialects.openai_answer import FINISH_OF_STOP, annotations_of, completion_id, custom_tools, render_call, render_usage
 from gateway.dialects.openai_errors import error_object
 from gateway.dialects.sse import DONE, render_comment, render_event
 
@@ -26,6 +26,7 @@ class _Block:
     place: int = 0
     text: str = ""
     signature: str = ""
+    citations: list[Json] = field(default_factory=list)
 
 
 class StreamRenderer:
@@ -39,6 +40,7 @@ class StreamRenderer:
         self._frame: Json = {"id": "chatcmpl-", "object": "chat.completion.chunk", "created": 0, "model": asked_model}
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
+        self._said = 0  # characters of content in the blocks that are over
         self._usage: Json = {}
         self._stop = "end_turn"
         self._refusal: str | None = None
@@ -65,7 +67,8 @@ class StreamRenderer:
         opened = event["content_block"]
         block = self._blocks[event["index"]] = _Block(opened["type"])
         if opened["type"] == "text":
-            return self._chunk({"content": opened["text"]}) if opened.get("text") else b""
+            block.text = opened.get("text") or ""
+            return self._chunk({"content": block.text}) if block.text else b""
         if opened["type"] == "thinking" and opened.get("thinking"):
             block.text = opened["thinking"]
             return self._chunk({"reasoning_content": block.text})
@@ -86,15 +89,18 @@ class StreamRenderer:
     def _delta(self, event: Json) -> bytes:
         delta, block = event["delta"], self._blocks.get(event["index"])
         kind = delta["type"]
-        if kind == "text_delta":
-            return self._chunk({"content": delta["text"]}) if delta["text"] else b""
         if block is None:
             return b""
+        if kind == "text_delta":
+            block.text += delta["text"]
+            return self._chunk({"content": delta["text"]}) if delta["text"] else b""
         if kind == "thinking_delta":
             block.text += delta["thinking"]
             return self._chunk({"reasoning_content": delta["thinking"]}) if delta["thinking"] else b""
         if kind == "signature_delta":
             block.signature += delta["signature"]
+        elif kind == "citations_delta":
+            block.citations.append(delta["citation"])
         elif kind == "input_json_delta" and block.call and delta["partial_json"]:
             block.text += delta["partial_json"]
             if block.call["name"] not in self._customs:
@@ -108,6 +114,8 @@ class StreamRenderer:
         block = self._blocks.pop(event["index"], None)
         if block is None:
             return b""
+        if block.kind == "text":
+            return self._close_text(block)
         if block.kind == "thinking" and block.signature:
             whole = {"type": "thinking", "thinking": block.text, "signature": block.signature}
             return self._chunk({"thinking_blocks": [whole]})
@@ -115,6 +123,12 @@ class StreamRenderer:
             call = render_call({**block.call, "input": parse_arguments(block.text)}, self._customs)
             return self._chunk({"tool_calls": [{"index": block.place, **call}]})
         return self._arguments(block, "{}") if block.call and not block.text else b""
+
+    def _close_text(self, block: _Block) -> bytes:
+        """With the pages that it rests on, which are known behind it."""
+        annotations = annotations_of({"text": block.text, "citations": block.citations}, self._said)
+        self._said += len(block.text)
+        return self._chunk({"annotations": annotations}) if annotations else b""
 
     def _take_end(self, event: Json) -> bytes:
         delta = event.get("delta") or {}

@@ -13,8 +13,8 @@ import msgspec
 from gateway.canonical.translation import Json
 from gateway.canonical.usage import Tokens, Usage
 from gateway.dialects.openai_errors import kind_of
+from gateway.dialects.sse import WholeRecords, data_of
 
-RECORD_BYTES_MAX = 4 * 1024 * 1024  # a longer record is passed on unread
 CHARACTERS_PER_TOKEN = 4
 CALLS = (b'"tool_calls"', b"response.output_item.added")  # a first word that is no text
 ENDINGS = ("response.completed", "response.incomplete")
@@ -115,7 +115,7 @@ class OpenAIStreamWatch:
         self.error_kind: str | None = None
         self._matters = matters
         self._text = text
-        self._tail = b""
+        self._records = WholeRecords()
         self._finished = False
         self._usage: Json | None = None
         self._bytes = 0  # of text that has passed
@@ -127,32 +127,19 @@ class OpenAIStreamWatch:
 
     @property
     def at_boundary(self) -> bool:
-        return not self._tail.strip(b"\r\n")
+        return self._records.at_boundary
 
     def feed(self, chunk: bytes) -> None:
-        data = self._tail + chunk if self._tail else chunk
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n")
-        cut = data.rfind(b"\n\n")
-        if cut < 0:
-            self._tail = data if len(data) < RECORD_BYTES_MAX else self._give_up(data)
-            return
-        end = cut + 2
-        self._tail = data[end:]
-        self._bytes += sum(map(len, self._text.findall(data, 0, end)))
-        self.spoke = self.spoke or self._bytes > 0 or any(data.find(call, 0, end) >= 0 for call in CALLS)
-        if self.answered_model is None or self._matters.search(data, 0, end):
-            for record in data[:cut].split(b"\n\n"):
+        data = self._records.take(chunk)
+        self._bytes += sum(map(len, self._text.findall(data)))
+        self.spoke = self.spoke or self._bytes > 0 or any(call in data for call in CALLS)
+        if data and (self.answered_model is None or self._matters.search(data)):
+            for record in data[:-2].split(b"\n\n"):
                 if self.answered_model is None or self._matters.search(record):
                     self._read(record)
 
-    def _give_up(self, data: bytes) -> bytes:
-        """A record too long to be kept: its start is forgotten, its end will still be seen."""
-        self._bytes += len(data)
-        return b" " + data[-3:]
-
     def _read(self, record: bytes) -> None:
-        payload = b"\n".join(line[5:].lstrip(b" ") for line in record.split(b"\n") if line.startswith(b"data:"))
+        payload = data_of(record)
         self.ended = self.ended or payload.strip() == b"[DONE]"
         try:
             parsed = _decoder.decode(payload)
@@ -174,4 +161,5 @@ class OpenAIStreamWatch:
             return usage_of(self._usage)
         if self.answered_model is None:
             return None
-        return replace(Usage(Tokens(output=self._bytes // CHARACTERS_PER_TOKEN)), completeness="estimated")
+        passed = self._bytes + self._records.forgotten
+        return replace(Usage(Tokens(output=passed // CHARACTERS_PER_TOKEN)), completeness="estimated")

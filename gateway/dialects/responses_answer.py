@@ -4,7 +4,7 @@ Source: OpenAI responses reference as in openai-python 3.52.0, captures of Codex
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from gateway.dialects.crossing import (
 )
 from gateway.dialects.openai_answer import refusal_details
 from gateway.dialects.openai_errors import canonical_message, error_object
-from gateway.dialects.openai_options import custom_input
+from gateway.dialects.openai_options import custom_input, url_citations
 from gateway.dialects.openai_usage import parse_openai_usage, render_openai_usage
 from gateway.dialects.responses_request import REDACTED, THINKING, flat_name, parse_reasoning
 
@@ -178,7 +178,7 @@ def render_item(block: Json, suffix: str, names: ToolNames, *, status: str = "co
     """A block as an item of the output; None for what only Anthropic's servers ran."""
     kind = block["type"]
     if kind == "text":
-        return message_item(suffix, text_part(block["text"]))
+        return message_item(suffix, text_part(block["text"], annotations_of(block)))
     if kind in ("thinking", "redacted_thinking"):
         return _reasoning_item(block, suffix)
     if kind == "tool_use":
@@ -190,8 +190,13 @@ def message_item(suffix: str, *parts: Json, status: str = "completed") -> Json:
     return {"id": f"msg_{suffix}", "type": "message", "role": "assistant", "status": status, "content": list(parts)}
 
 
-def text_part(text: str) -> Json:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def text_part(text: str, annotations: Sequence[Json] = ()) -> Json:
+    return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": []}
+
+
+def annotations_of(block: Json) -> list[Json]:
+    """The pages that a text rests on."""
+    return [{"type": "url_citation", **place} for place in url_citations(block)]
 
 
 def refusal_part(text: str) -> Json:

@@ -7,7 +7,7 @@ Source: OpenAI responses streaming reference as in openai-python 3.52.0, capture
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -36,6 +36,7 @@ class _Open:
     suffix: str
     text: str = ""
     signature: str = ""
+    citations: list[Json] = field(default_factory=list)
     shown: bool = False  # its part has been added
 
 
@@ -105,6 +106,9 @@ class StreamRenderer:
         if delta["type"] == "signature_delta":
             opened.signature += delta["signature"]
             return b""
+        if delta["type"] == "citations_delta":
+            opened.citations.append(delta["citation"])
+            return b""
         text = delta.get("text") or delta.get("thinking") or delta.get("partial_json")
         return self._tell(opened, text) if text else b""
 
@@ -136,7 +140,8 @@ class StreamRenderer:
     def _say_whole(self, opened: _Open, item: Json) -> bytes:
         at: Json = {"item_id": item["id"], "output_index": opened.place}
         if item["type"] == "message":
-            done = self._event("response.output_text.done", **at, content_index=0, text=opened.text, logprobs=[])
+            done = self._annotate(at, item["content"][0]["annotations"])
+            done += self._event("response.output_text.done", **at, content_index=0, text=opened.text, logprobs=[])
             return done + self._event("response.content_part.done", **at, content_index=0, part=item["content"][0])
         if item["type"] == "function_call":
             return self._event("response.function_call_arguments.done", **at, name=item["name"], arguments=item["arguments"])
@@ -147,6 +152,13 @@ class StreamRenderer:
             return b""
         said = self._event("response.reasoning_summary_text.done", **_summary(opened), text=opened.text)
         return said + self._event("response.reasoning_summary_part.done", **_summary(opened, part=opened.text))
+
+    def _annotate(self, at: Json, annotations: list[Json]) -> bytes:
+        told = [
+            self._event("response.output_text.annotation.added", **at, content_index=0, annotation_index=n, annotation=annotation)
+            for n, annotation in enumerate(annotations)
+        ]
+        return b"".join(told)
 
     def _take_end(self, event: Json) -> bytes:
         delta = event.get("delta") or {}
@@ -209,7 +221,7 @@ def _emptied(block: Json) -> Json:
 def _whole(opened: _Open) -> Json:
     block = opened.block
     if block["type"] == "text":
-        return {**block, "text": opened.text}
+        return {**block, "text": opened.text, "citations": opened.citations}
     if block["type"] == "thinking":
         return {**block, "thinking": opened.text, "signature": opened.signature or block.get("signature") or ""}
     return {**block, "input": parse_arguments(opened.text)} if block["type"] == "tool_use" else block

@@ -132,15 +132,15 @@ class _ItemReader:
             raise InvalidRequest(f"{at}.role: must be user, assistant, system or developer")
 
     def _function_call(self, item: Json, at: str) -> None:
-        name = parse_text(item.get("name"), f"{at}.name", "the function's name")
-        if item.get("namespace"):
-            name = flat_name(item["namespace"], name)
-        self._call(item, at, name, parse_arguments(item.get("arguments")))
+        self._call(item, at, parse_arguments(item.get("arguments")))
 
     def _custom_call(self, item: Json, at: str) -> None:
-        self._call(item, at, parse_text(item.get("name"), f"{at}.name", "the tool's name"), {"input": text_of(item.get("input"))})
+        self._call(item, at, {"input": text_of(item.get("input"))})
 
-    def _call(self, item: Json, at: str, name: str, arguments: Json) -> None:
+    def _call(self, item: Json, at: str, arguments: Json) -> None:
+        name = parse_text(item.get("name"), f"{at}.name", "the tool's name")
+        if item.get("namespace"):
+            name = flat_name(str(item["namespace"]), name)
         call_id = parse_text(item.get("call_id"), f"{at}.call_id", "the id that its output will name")
         self.turns.add("assistant", [{"type": "tool_use", "id": call_id, "name": name, "input": arguments}])
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.canonical.errors import StreamBroken
 
 RECORD_BYTES_MAX = 32 * 1024 * 1024
+WATCHED_BYTES_MAX = 4 * 1024 * 1024  # a longer record is passed on unread
 DONE = b"[DONE]"  # the last record's data, in OpenAI's chat format
 
 
@@ -80,6 +81,43 @@ class SseReader:
         event, data = self._event, self._data
         self._event, self._data = "", []
         return SseEvent(event, b"\n".join(data)) if data else None
+
+
+class WholeRecords:
+    """For those who look on as a stream passes: as many whole records as have arrived, in one piece, as they came but for
+    CRLF, which is LF. A record longer than WATCHED_BYTES_MAX is forgotten but for its end; `forgotten` counts its bytes."""
+
+    __slots__ = ("forgotten", "tail")
+
+    def __init__(self) -> None:
+        self.tail = b""  # of a record that is not whole yet
+        self.forgotten = 0
+
+    @property
+    def at_boundary(self) -> bool:
+        return not self.tail.strip(b"\r\n")
+
+    def take(self, chunk: bytes) -> bytes:
+        """Whole records with the blank line behind each; `b""` if there is none. A lone CR at the end waits for its LF."""
+        data = self.tail + chunk if self.tail else chunk
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+        cut = data.rfind(b"\n\n")
+        if cut < 0:
+            self.tail = data if len(data) < WATCHED_BYTES_MAX else self._give_up(data)
+            return b""
+        end = cut + 2
+        self.tail = data[end:]
+        return data[:end]
+
+    def _give_up(self, data: bytes) -> bytes:
+        self.forgotten += len(data)
+        return b" " + data[-3:]
+
+
+def data_of(record: bytes) -> bytes:
+    """The data lines of a record that `WholeRecords` gave, joined by LF."""
+    return b"\n".join([line[5:].removeprefix(b" ") for line in record.split(b"\n") if line.startswith(b"data:")])
 
 
 def render_event(data: bytes, event: str = "") -> bytes:

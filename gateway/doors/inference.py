@@ -10,7 +10,8 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from functools import lru_cache
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -37,7 +38,9 @@ MODELS_PATH = re.compile(r"(?:^|/)v1/models(?:/(?P<model>[^:]+))?$")
 ASKED_IN_PASSING = re.compile(r"(?:^|/)inference-profiles(?:/|$)")
 HELLO_PATH = re.compile(r"(?:^|/)api/hello$")
 JSON = "application/json"
-NOT_FOR_UPSTREAM = ("authorization", "cookie", "x-api-key", "x-goog-api-key", "x-portkey-api-key")
+NOT_FOR_UPSTREAM = frozenset({"authorization", "cookie", "x-api-key", "x-goog-api-key", "x-portkey-api-key"})
+OURS = ("x-gateway-", "x-portkey-")
+PATHS_REMEMBERED = 128
 METADATA_ENTRIES_MAX = 32
 log = logging.getLogger(__name__)
 
@@ -98,7 +101,7 @@ class InferenceDoor:
         http = visit.http
         if http.method in ("GET", "HEAD") and (reply := (yield from self._probe(visit))):
             return reply
-        models = None if is_admin(visit.path) else MODELS_PATH.search(visit.path)
+        models = None if visit.match or is_admin(visit.path) else MODELS_PATH.search(visit.path)
         if visit.match is None and models is None:
             there_is = "POST /v1/messages, GET /v1/models and GET / exist"
             raise NotFound(f"{http.method[:40]} {visit.path[:200] or '/'}: no such path here; {there_is}")
@@ -170,6 +173,7 @@ def severity_of(error: GatewayError, path: str) -> str:
     return "INFO" if error.status == 404 and ASKED_IN_PASSING.search(path) else "WARNING"
 
 
+@lru_cache(maxsize=PATHS_REMEMBERED)
 def find_dialect(path: str) -> tuple[Dialect, Operation | None, re.Match[str] | None]:
     """The dialect spoken at a path; where none is, errors are told in Anthropic's."""
     if not is_admin(path):
@@ -188,6 +192,7 @@ def is_admin(path: str) -> bool:
 def make_call(
     request_id: str, caller: Caller, dialect: str, request: Request, headers: Mapping[str, str], at: float, started: float
 ) -> Call:
+    ours = {name: value for name, value in headers.items() if name.startswith(OURS)}
     return Call(
         id=request_id,
         caller=caller,
@@ -196,16 +201,23 @@ def make_call(
         headers={name: value for name, value in headers.items() if name not in NOT_FOR_UPSTREAM},
         at=at,
         started=started,
-        trace_id=label(headers, "trace-id"),
         session_id=loose_label(headers.get("x-claude-code-session-id")),
         agent_id=loose_label(headers.get("x-claude-code-agent-id")),
         parent_agent_id=loose_label(headers.get("x-claude-code-parent-agent-id")),
-        metadata=parse_metadata(of_ours(headers, "metadata")),
-        provider_asked=label(headers, "virtual-key") or label(headers, "provider"),
-        config_asked=config_asked(of_ours(headers, "config")),
-        cache_asked=cache_asked(headers),
-        fallback=headers.get("x-gateway-fallback", "on").strip().lower() != "off",
+        **(wishes(ours) if ours else {}),
     )
+
+
+def wishes(headers: Mapping[str, str]) -> dict[str, Any]:
+    """What is asked of the gateway itself, in headers of ours or as another gateway calls them: fields of a Call."""
+    return {
+        "trace_id": label(headers, "trace-id"),
+        "metadata": parse_metadata(of_ours(headers, "metadata")),
+        "provider_asked": label(headers, "virtual-key") or label(headers, "provider"),
+        "config_asked": config_asked(of_ours(headers, "config")),
+        "cache_asked": cache_asked(headers),
+        "fallback": headers.get("x-gateway-fallback", "on").strip().lower() != "off",
+    }
 
 
 def config_asked(text: str | None) -> str | None:

@@ -9,9 +9,10 @@ from gateway.providers.provider import Kind
 _anthropic_direct: Any = Late("gateway.providers.anthropic_direct")
 _bedrock: Any = Late("gateway.providers.bedrock")
 _gemini_direct: Any = Late("gateway.providers.gemini_direct")
+_gemini_embeddings: Any = Late("gateway.providers.google_embeddings:GEMINI_API")
 _google_claude: Any = Late("gateway.providers.google_claude")
 _openai_compatible: Any = Late("gateway.providers.openai_compatible")
-_vertex_embeddings: Any = Late("gateway.providers.vertex_embeddings")
+_vertex_embeddings: Any = Late("gateway.providers.google_embeddings:VERTEX")
 _vertex_gemini: Any = Late("gateway.providers.vertex_gemini")
 
 PROVIDERS: dict[str, Kind] = {
@@ -69,8 +70,9 @@ PROVIDERS: dict[str, Kind] = {
         ),
         Kind(
             "gemini",
-            vendors={"google": ("gemini",)},
-            speaks={"gemini": _gemini_direct},
+            vendors={"google": ("gemini", "openai-embeddings")},
+            speaks={"gemini": _gemini_direct, "openai-embeddings": _gemini_embeddings},
+            splits={"openai-embeddings": _gemini_embeddings},
             check_provider=lambda provider: _gemini_direct.check_provider(provider),
             authorize=authorization.google_api_key,
             credentials="secret",

@@ -76,6 +76,10 @@ class Answer:
         if self.head is None and self.head_bytes > HEAD_BYTES_MAX:
             raise httptools.HttpParserError("the head has no end")
 
+    def let_go(self) -> None:
+        """Nothing more is fed. Parser and answer hold each other, so that else both wait for the garbage collector."""
+        del self.parser
+
     def on_message_begin(self) -> None:
         if self.complete:  # bytes behind the answer's end: nobody asked for them
             self.reusable = False

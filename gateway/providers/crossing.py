@@ -15,7 +15,7 @@ from gateway.canonical.errors import InvalidRequest, UpstreamFailed
 from gateway.canonical.json_object import JsonObject
 from gateway.canonical.translation import Json, StreamParser, StreamRenderer, Translation
 from gateway.catalog.models import all_models, find, vendor_of
-from gateway.dialects import DIALECTS, TRANSLATIONS
+from gateway.dialects import DIALECTS, EMBEDDING_TRANSLATIONS, TRANSLATIONS
 
 ANTHROPIC = "anthropic"
 EMBEDDING_WIRES = ("openai-embeddings",)
@@ -34,7 +34,7 @@ class Crossing:
 
     def carry_answer(self, body: bytes) -> bytes:
         """A plain answer in the client's format. UpstreamFailed if it is none of the target's."""
-        message = self.target.parse_answer(_decode_answer(body))
+        message = self.target.parse_answer(decode_answer(body))
         return msgspec.json.encode(self.client.render_answer(message, asked_model=self.asked_model, request=self.asked))
 
     def carry_stream(self) -> "StreamCrossing":
@@ -67,8 +67,10 @@ def cross(call: Call, target: Target) -> Crossing | None:
     _check_mode(call, target)
     if spoken == target.wire:
         return None
+    asked = decode_request(call)
+    if call.request.operation == "embed":
+        return _cross_embeddings(call, target, asked)
     client, goal = TRANSLATIONS[spoken], TRANSLATIONS[target.wire]
-    asked = _decode_request(call)
     chat = client.parse_chat(asked)
     asked_betas = [beta.strip() for beta in call.headers.get("anthropic-beta", "").split(",") if beta.strip()]
     chat.betas = tuple(dict.fromkeys((*chat.betas, *asked_betas)))
@@ -82,6 +84,15 @@ def cross(call: Call, target: Target) -> Crossing | None:
         headers["anthropic-beta"] = ",".join(chat.betas)
     carried = replace(call, dialect=dialect_of(target.wire), request=request, headers=headers)
     return Crossing(carried, tuple(dict.fromkeys(lost)), client, goal, call.asked_model, asked)
+
+
+def _cross_embeddings(call: Call, target: Target, asked: Json) -> Crossing:
+    """OpenAI's form is what every provider of vectors is asked in."""
+    client, goal = EMBEDDING_TRANSLATIONS[DIALECTS[call.dialect].WIRE], EMBEDDING_TRANSLATIONS[target.wire]
+    chat = client.parse_chat(asked)
+    document = JsonObject(msgspec.json.encode({"model": call.asked_model, **chat.body}))
+    carried = replace(call, dialect=dialect_of(target.wire), request=replace(call.request, document=document))
+    return Crossing(carried, tuple(chat.dropped), client, goal, call.asked_model, asked)
 
 
 def _check_mode(call: Call, target: Target) -> None:
@@ -107,7 +118,8 @@ def traits_of(target: Target) -> ModelTraits:
     return ModelTraits(model.id, model.vendor, model.max_output_tokens, model.capabilities)
 
 
-def _decode_request(call: Call) -> Json:
+def decode_request(call: Call) -> Json:
+    """The whole of a caller's body. InvalidRequest if it cannot be read."""
     try:
         asked: Json = msgspec.json.decode(call.request.document.source, type=dict)
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -115,7 +127,8 @@ def _decode_request(call: Call) -> Json:
     return asked
 
 
-def _decode_answer(body: bytes) -> Json:
+def decode_answer(body: bytes) -> Json:
+    """A provider's plain answer. UpstreamFailed if it is no JSON object."""
     try:
         answer: Json = msgspec.json.decode(body, type=dict)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

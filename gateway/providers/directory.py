@@ -62,4 +62,5 @@ def parse_provider(provider_id: str, data: Json) -> Provider:
         workspace_id=data.get("workspace_id"),
         quota_project_id=data.get("quota_project_id"),
         request_type=data.get("request_type"),
+        provisioned_free=bool(data.get("provisioned_free")),
     )

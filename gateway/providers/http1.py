@@ -161,6 +161,7 @@ class Exchange:
         if self.finished:
             return
         self.finished = True
+        self._answer.let_go()
         assert self._connection is not None
         if self._sent_whole and self._answer.delimited and self._answer.reusable:
             self._pool.give_back(self._origin, self._connection)
@@ -172,6 +173,7 @@ class Exchange:
         if self.finished:
             return
         self.finished = True
+        self._answer.let_go()
         if self._connection is not None:
             self._connection.close()
         self.on_end()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from gateway.canonical.call import Operation, Target
 from gateway.canonical.steps import Steps, run_blocking
@@ -16,6 +17,8 @@ from gateway.store.snapshot import Snapshot
 REMEMBERED = timedelta(hours=24)
 REREAD_S = 600.0
 SCHEMA_VERSION = 1
+KEYS_REMEMBERED = 1_024
+NOTHING_LEARNED = Lesson()
 log = logging.getLogger(__name__)
 
 
@@ -33,15 +36,15 @@ class Lessons:
         self._shared = Snapshot(self._read, max_age_s=REREAD_S, outage_s=float("inf"), now=clock)
 
     def known(self, target: Target, operation: Operation) -> Steps[Lesson]:
-        key = _key(target, operation)
+        key = _key(target.provider.id, target.location, target.upstream_model, operation)
         shared = yield from self._from_store()
-        lesson = shared.get(key, Lesson())
-        learned, until = self._learned.get(key, (Lesson(), 0.0))
+        lesson = shared.get(key, NOTHING_LEARNED)
+        learned, until = self._learned.get(key, (NOTHING_LEARNED, 0.0))
         return lesson | learned if until > self._now() else lesson
 
     def learn(self, target: Target, operation: Operation, lesson: Lesson) -> None:
         """Blocks while the lesson is shared."""
-        key = _key(target, operation)
+        key = _key(target.provider.id, target.location, target.upstream_model, operation)
         expires_at = datetime.fromtimestamp(self._now(), UTC) + REMEMBERED
         with self._lock:
             whole = run_blocking(self.known(target, operation)) | lesson
@@ -73,7 +76,8 @@ class Lessons:
         return {d.id: Lesson(frozenset(d.data["betas"]), frozenset(d.data["fields"])) for d in page.documents}
 
 
-def _key(target: Target, operation: Operation) -> str:
+@lru_cache(maxsize=KEYS_REMEMBERED)
+def _key(provider_id: str, location: str, upstream_model: str, operation: Operation) -> str:
     """A document id: readable, and safe whatever the model is called."""
-    text = f"{target.provider.id}.{target.location}.{target.upstream_model}.{operation}"
+    text = f"{provider_id}.{location}.{upstream_model}.{operation}"
     return f"{text[:200].replace('/', '_')}.{hashlib.sha256(text.encode()).hexdigest()[:8]}"

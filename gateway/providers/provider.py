@@ -7,6 +7,9 @@ from typing import Literal, Protocol
 from gateway.canonical.call import Call, Target
 from gateway.canonical.errors import GatewayError
 
+ASKED_AS = {"gemini-embeddings": "openai-embeddings"}
+"""Formats that no provider is asked in, and the one of the same use that they are carried to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
@@ -25,6 +28,7 @@ class Provider:
     workspace_id: str | None = None  # where a vendor divides an account: `wrkspc_…`
     quota_project_id: str | None = None  # Google's: whose quota calls count against, if not the billed project's
     request_type: Literal["dedicated", "shared"] | None = None  # Vertex AI: provisioned throughput alone, or none of it
+    provisioned_free: bool = False  # Vertex AI: what runs on provisioned throughput costs nothing more; it is paid by the hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +107,5 @@ class Kind:
         """The wire format for a vendor's models: the caller's own where it is one of them, so that bytes pass; None if
         they are not to be had here."""
         wires = self.vendors.get(vendor or "") or self.vendors.get("*", ())
+        spoken = ASKED_AS.get(spoken, spoken)
         return spoken if spoken in wires else next(iter(wires), None)

@@ -38,7 +38,6 @@ CANNOT_CARRY = "cannot_carry"
 ERROR_BYTES_MAX = 1024 * 1024
 PARTIAL_ANSWER_BYTES_MAX = 64 * 1024 * 1024
 PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "x-amzn-errortype")
-REQUEST_IDS = ("request-id", "x-request-id", "x-amzn-requestid")
 _PRINTABLE = re.compile(r"^[\x20-\x7e]{0,4000}$")
 
 
@@ -80,7 +79,8 @@ class Attempt:
 
     @property
     def upstream_request_id(self) -> str | None:
-        value = next((found for name in REQUEST_IDS if (found := self.head.headers.get(name))), None)
+        headers = self.head.headers
+        value = headers.get("request-id") or headers.get("x-request-id") or headers.get("x-amzn-requestid")
         return value if value and _PRINTABLE.match(value) else None
 
 
@@ -112,14 +112,18 @@ class Sender:
         split = PROVIDERS[target.provider.kind].splits.get(target.wire)
         if split is None:
             return (yield from self._ask(call, target, tries))
+        crossing = cross(call, target)
+        carried = crossing.call if crossing else call
         answers: list[bytes] = []
-        for part in split.split(call, target):
+        for part in split.split(carried, target):
             attempt = yield from self._ask(part, target, tries)
             try:
                 answers.append((yield from self.read_whole(attempt.exchange, PARTIAL_ANSWER_BYTES_MAX)))
             except StreamBroken as error:
                 raise UpstreamFailed("the provider broke off its answer; try again", reason=str(error)) from error
-        attempt.body = split.join(call, target, answers)
+        attempt.body = split.join(carried, target, answers)
+        if crossing:
+            attempt.crossing, attempt.dropped = crossing, (*crossing.dropped, *attempt.dropped)
         return attempt
 
     def _ask(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Steps[Attempt]:
@@ -197,8 +201,11 @@ class Sender:
     def _open_exchange(self, call: Call, target: Target, wire: Wire, outgoing: Outgoing, token: str) -> Exchange:
         provider: Provider = target.provider
         forwarded = {name: call.headers[name] for name in target.forward_headers if name in call.headers}
-        headers = {name: value for name, value in {**forwarded, **outgoing.headers}.items() if _PRINTABLE.match(value)}
-        outgoing = replace(outgoing, headers=headers)
+        headers = {**forwarded, **outgoing.headers}
+        if not all(map(_PRINTABLE.match, headers.values())):
+            headers = {name: value for name, value in headers.items() if _PRINTABLE.match(value)}
+        if headers != outgoing.headers:
+            outgoing = replace(outgoing, headers=headers)
         base_url = wire.base_url(provider, target.location)
         self._check_host(provider, base_url)
         origin = Origin.parse(base_url, guarded=provider.guarded)

@@ -5,6 +5,7 @@ Sources: Anthropic on Vertex AI reference, Google Cloud endpoint list, SDK 2.11.
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
@@ -24,6 +25,7 @@ HOSTS = {
     "eu": "https://aiplatform.eu.rep.googleapis.com",
 }
 PROJECT = re.compile(r"^(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$|^\d{6,20}$")
+PATHS_REMEMBERED = 1_024
 VERSIONS = {
     None: "vertex-2023-10-16",
     "2023-01-01": "vertex-2023-10-16",
@@ -69,7 +71,7 @@ def prepare(call: Call, target: Target, project_id: str, lesson: Lesson) -> Outg
     if call.request.stream and document.value("stream") is not True:
         put["stream"] = b"true"
     return Outgoing(
-        path=_path(project_id, target, stream=call.request.stream, counting=counting),
+        path=_path(project_id, target.location, target.upstream_model, stream=call.request.stream, counting=counting),
         headers={**_headers(call, bridged.betas), **operator_headers(target.provider)},
         body=document.edited(drop=edit.drop if counting else (*edit.drop, "model"), put=put),
         betas=bridged.betas,
@@ -86,11 +88,12 @@ def _version(api_version: str | None) -> str:
     raise InvalidRequest(f"anthropic-version: {api_version!r} is not known to this gateway; send one of {known}")
 
 
-def _path(project_id: str, target: Target, *, stream: bool, counting: bool) -> str:
-    model = "count-tokens" if counting else quote(target.upstream_model, safe="@.-_")
+@lru_cache(maxsize=PATHS_REMEMBERED)
+def _path(project_id: str, location: str, upstream_model: str, *, stream: bool, counting: bool) -> str:
+    model = "count-tokens" if counting else quote(upstream_model, safe="@.-_")
     verb = "streamRawPredict" if stream else "rawPredict"
-    location = quote(target.location, safe="-")
-    return f"/v1/projects/{quote(project_id, safe=':.-')}/locations/{location}/publishers/anthropic/models/{model}:{verb}"
+    place = f"/v1/projects/{quote(project_id, safe=':.-')}/locations/{quote(location, safe='-')}"
+    return f"{place}/publishers/anthropic/models/{model}:{verb}"
 
 
 def _headers(call: Call, betas: tuple[str, ...]) -> dict[str, str]:

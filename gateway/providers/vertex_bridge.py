@@ -8,6 +8,7 @@ field, or a field without its beta, is a 400. Sources: captures of Claude Code 2
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from gateway.canonical.errors import InvalidRequest
 from gateway.canonical.json_object import JsonObject, NotAnObject, drop_from_items
@@ -65,6 +66,7 @@ DROPPABLE_FIELDS = frozenset({
     "inference_geo", "messages.output_config", "metadata", "output_config", "output_config.effort", "service_tier",
     "speed", "tags", "user_profile_id",
 })  # fmt: skip
+HEADERS_REMEMBERED = 1_024  # a client sends the same few all day
 _BETA_REFUSED = re.compile(r"Unexpected value\(s\) (.+?) for the `?anthropic-beta`? header")
 _FIELD_REFUSED = re.compile(r"(?:^|[\s;])([A-Za-z_][\w.]*): Extra inputs are not permitted")
 
@@ -85,6 +87,16 @@ class Bridged:
     dropped: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """Betas by what becomes of them, and the fields that go with those that are dropped."""
+
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
+    fields: tuple[str, ...]
+
+
+@lru_cache(maxsize=HEADERS_REMEMBERED)
 def split_betas(header: str) -> tuple[str, ...]:
     """The values of an `anthropic-beta` header, in order, without repeats. InvalidRequest if one is none."""
     values = tuple(dict.fromkeys(value.strip() for value in header.split(",") if value.strip()))
@@ -97,27 +109,33 @@ def split_betas(header: str) -> tuple[str, ...]:
 def bridge(betas: Iterable[str], document: JsonObject, *, by_table: bool, counting: bool, lesson: Lesson) -> Bridged:
     """Betas and body as Vertex takes them. `by_table` is for clients of the Messages format; clients that speak the
     Vertex dialect know their upstream and lose only what a refusal has taught."""
-    asked = tuple(betas)
-    renamed = tuple(dict.fromkeys(RENAMED_BETAS.get(beta, beta) for beta in asked)) if by_table else asked
-    if by_table and not counting:
-        renamed = tuple(dict.fromkeys((*renamed, *_needed(document))))
+    needed = _needed(document) if by_table and not counting else ()
+    taken = _sort(tuple(betas), needed, by_table, counting, lesson)
+    edit = edit_fields(document, taken.fields)
+    return Bridged(taken.kept, edit, (*taken.dropped, *edit.dropped))
+
+
+@lru_cache(maxsize=HEADERS_REMEMBERED)
+def _sort(asked: tuple[str, ...], needed: tuple[str, ...], by_table: bool, counting: bool, lesson: Lesson) -> _Sorted:
+    renamed = asked
+    if by_table:
+        renamed = tuple(dict.fromkeys((*(RENAMED_BETAS.get(beta, beta) for beta in asked), *needed)))
     kept = tuple(beta for beta in renamed if _takes(beta, renamed, by_table, counting) and beta not in lesson.betas)
     fields = lesson.fields
     if by_table:
         fields |= _fields_by_table(asked)
     if counting:
         fields |= COUNTING_REFUSED_FIELDS
-    edit = edit_fields(document, sorted(fields))
-    dropped_betas = [f"anthropic-beta:{beta}" for beta in renamed if beta not in kept]
-    return Bridged(kept, edit, (*dropped_betas, *edit.dropped))
+    dropped = tuple(f"anthropic-beta:{beta}" for beta in renamed if beta not in kept)
+    return _Sorted(kept, dropped, tuple(sorted(fields)))
 
 
-def _needed(document: JsonObject) -> list[str]:
+def _needed(document: JsonObject) -> tuple[str, ...]:
     if "tools" not in document:
-        return []
+        return ()
     tools = document.raw("tools")
     # A plain search first: it rules most bodies out a hundred times faster than the expression, which leaves out quotations.
-    return [beta for plain, sign, beta in NEEDED_BETAS if plain in tools and sign.search(tools)]
+    return tuple(beta for plain, sign, beta in NEEDED_BETAS if plain in tools and sign.search(tools))
 
 
 def _takes(beta: str, all_betas: tuple[str, ...], by_table: bool, counting: bool) -> bool:

@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from gateway.canonical.call import AttemptRecord, Call, Target
 from gateway.canonical.store import Json
 from gateway.canonical.usage import Usage
 
 SCHEMA_VERSION = 1
+LEFT_OUT_IF_EMPTY = frozenset({type(None), list, dict})  # of log lines
 
 
 @dataclass(slots=True)
 class Outcome:
-    """How a call ended. `cost_nanodollars` is priced with `price_version`; an unpriced model is flagged, never free."""
+    """How a call ended. `cost_nanodollars` is priced with `price_version`; an unpriced model is flagged, never free.
+    `saved_nanodollars` is what a hit of the cache would have cost at its target now."""
 
     status: int
     error_type: str | None = None
@@ -31,6 +34,9 @@ class Outcome:
     ttft_ms: int | None = None
     upstream_request_id: str | None = None
     holds: list[Json] = field(default_factory=list)
+    cache: Literal["hit", "miss", "off"] = "off"
+    saved_nanodollars: int = 0
+    cache_lookup: Json | None = None  # what looking for a kept answer took: `ms`, `cost_nanodollars`, and what it found
 
 
 def document_path(call: Call) -> str:
@@ -40,23 +46,13 @@ def document_path(call: Call) -> str:
 def render_document(call: Call, outcome: Outcome, retention_days: int) -> Json:
     """The document's fields. Prompts and answers are no part of it."""
     at = datetime.fromtimestamp(call.at, UTC)
-    caller, target, usage = call.caller, outcome.target, outcome.usage
+    target, usage = outcome.target, outcome.usage
     tokens = usage.total()
     return {
         "request_id": call.id,
         "at": at,
-        "project": caller.project,
-        "key_id": caller.key_id,
-        "user": caller.user,
-        "groups": list(caller.groups),
-        "metadata": {**call.metadata, **caller.metadata},
-        "trace_id": call.trace_id,
-        "session_id": call.session_id,
-        "agent_id": call.agent_id,
-        "parent_agent_id": call.parent_agent_id,
-        "dialect": call.dialect,
-        "stream": call.request.stream,
-        "asked_model": call.asked_model,
+        "project": call.caller.project,
+        **call.facts(),
         "model": target.model if target else None,
         "answered_model": outcome.answered_model,
         "provider": target.provider.id if target else None,
@@ -66,7 +62,9 @@ def render_document(call: Call, outcome: Outcome, retention_days: int) -> Json:
         "attempts": [
             {"provider": a.provider, "location": a.location, "status": a.status, "ms": a.ms} for a in outcome.attempts
         ],
-        "cache": "off",
+        "cache": outcome.cache,
+        **({"saved_nanodollars": outcome.saved_nanodollars} if outcome.cache == "hit" else {}),
+        **({"cache_lookup": outcome.cache_lookup} if outcome.cache_lookup else {}),
         "tokens": {
             "input": tokens.input,
             "output": tokens.output,
@@ -106,7 +104,8 @@ def severity_of(status: int) -> str:
 
 def render_log_line(document: Json, http: Mapping[str, object], trace: Mapping[str, object]) -> Json:
     """The same facts as one structured line (Cloud Logging's special fields: severity, httpRequest, and those of `trace`)."""
-    line = {name: value for name, value in document.items() if value not in (None, [], {}) and name != "expires_at"}
+    line = {name: value for name, value in document.items() if value or type(value) not in LEFT_OUT_IF_EMPTY}
+    del line["expires_at"]
     line["severity"] = severity_of(document["status"])
     line["message"] = f"{document['dialect']} {document['asked_model']} {document['status']}"
     line["httpRequest"] = dict(http)

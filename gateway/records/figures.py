@@ -18,9 +18,11 @@ FIGURES = (
     "estimated_cost_nanodollars",
     "unpriced_requests",
     "unpriced_cost_nanodollars",
+    "cache_hits",
+    "saved_nanodollars",
 )
 """What a rollup counts. A cost that is not the provider's final figure, or guessed for want of a price, is in
-`cost_nanodollars` and told apart beside it."""
+`cost_nanodollars` and told apart beside it; what hits of the cache saved is not in it."""
 
 
 class Figures:
@@ -29,9 +31,8 @@ class Figures:
     __slots__ = ("values",)
 
     def __init__(self, values: Mapping[str, int] | None = None) -> None:
-        self.values = dict.fromkeys(FIGURES, 0)
-        for name in FIGURES:
-            self.values[name] += (values or {}).get(name, 0)
+        given = values or {}
+        self.values = {name: given.get(name, 0) for name in FIGURES}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Figures) and self.values == other.values
@@ -47,6 +48,8 @@ class Figures:
             values[f"{name}_tokens"] += document["tokens"].get(name, 0)
         values["searches"] += document["searches"]
         values["cost_nanodollars"] += cost
+        values["cache_hits"] += document.get("cache") == "hit"
+        values["saved_nanodollars"] += document.get("saved_nanodollars", 0)
         for kind in _kinds_not_final(document):
             values[f"{kind}_requests"] += 1
             values[f"{kind}_cost_nanodollars"] += cost

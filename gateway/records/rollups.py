@@ -79,7 +79,10 @@ class Rollups:
             if part is None:
                 part = self._open[place] = _Part(*place, number=self._parts)
                 self._parts += 1
-            part.rows.setdefault(row_of(document), Figures()).add(document)
+            row = row_of(document)
+            if (figures := part.rows.get(row)) is None:
+                figures = part.rows[row] = Figures()
+            figures.add(document)
             part.changed = True
             if len(part.rows) >= ROWS_MAX:
                 self._closed.append(self._open.pop(place))

@@ -4,6 +4,7 @@ Calls that finish together share one commit. Every document is created, never ov
 because its answer got lost counts once. The buffer is bounded; what it cannot hold is still in the log line.
 
 Sums that grow with every call (rollups) go along when they are due, so that they need no thread and no commit of their own.
+What is merely offered (answers for the cache) goes along too, and is dropped rather than that a record should wait for it.
 """
 
 import logging
@@ -13,23 +14,27 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from gateway.canonical.steps import Signal
-from gateway.canonical.store import AlreadyExists, Store, StoreUnavailable, Write
+from gateway.canonical.store import AlreadyExists, Put, Store, StoreUnavailable, Write
 
 BATCH_WRITES_MAX = 200
-LINGER_S = 0.001  # under load: more calls share a commit, and threads change places less often
+OFFERED_BYTES_MAX = 4 * 1024 * 1024  # in one commit; Firestore takes 10 MiB (Firestore quotas, 2026-11-20)
+OFFERED_WAITING_BYTES_MAX = 16 * 1024 * 1024
+LINGER_S = 0.003  # under load: more calls share a commit, and threads change places less often
 RETRY_S = (0.5, 1.0, 2.0, 5.0)
 log = logging.getLogger(__name__)
 
 
 class Entry(Signal):
-    """The writes of one call. Told when they are written, or when they are not to be waited for."""
+    """The writes of one call. Told when they are written, or when they are not to be waited for. `offered_bytes` is how large
+    writes are that may be dropped, 0 for those that may not."""
 
-    __slots__ = ("writes", "written")
+    __slots__ = ("offered_bytes", "writes", "written")
 
-    def __init__(self, writes: Sequence[Write]) -> None:
+    def __init__(self, writes: Sequence[Write], offered_bytes: int = 0) -> None:
         super().__init__()
         self.writes = writes
         self.written = False
+        self.offered_bytes = offered_bytes
 
 
 class RecordWriter:
@@ -58,6 +63,7 @@ class RecordWriter:
         self._thread: threading.Thread | None = None
         self._away = False
         self._hurry = False
+        self._offered_bytes = 0  # of what waits
         self.lost = 0
         self.records_written = 0
         self.commits = 0
@@ -68,20 +74,40 @@ class RecordWriter:
         entry.wait(wait_s)
         return entry.written
 
-    def hand_over(self, writes: Sequence[Write]) -> Entry:
-        """The writes of one call go into the next commit. While the store is known to be away nobody waits for it."""
+    def hand_over(self, writes: Sequence[Write], *, offered: Put | None = None) -> Entry:
+        """The writes of one call go into the next commit. While the store is known to be away nobody waits for it. `offered`
+        goes along if it can."""
         entry = Entry(writes)
         with self._changed:
+            if offered is not None:
+                self._offer(offered)
             if len(self._pending) >= self._buffer_max:
-                self._pending.popleft()
-                self.lost += 1
-                log.error("the usage buffer is full: one record is now only in the log")
+                self._give_up(self._pending.popleft())
             self._pending.append(entry)
             self._start()
             self._changed.notify_all()
         if self._away:
             entry.tell()
         return entry
+
+    def _give_up(self, oldest: Entry) -> None:
+        self._offered_bytes -= oldest.offered_bytes
+        if not oldest.offered_bytes:
+            self.lost += 1
+            log.error("the usage buffer is full: one record is now only in the log")
+
+    def offer(self, put: Put) -> None:
+        """A document that is well to have and no loss to miss: not kept while the store is away, or much waits already."""
+        with self._changed:
+            self._offer(put)
+            self._start()
+            self._changed.notify_all()
+
+    def _offer(self, put: Put) -> None:
+        size_bytes = 1 + sum(len(value) for value in put.data.values() if isinstance(value, bytes))
+        if not self._away and self._offered_bytes + size_bytes <= OFFERED_WAITING_BYTES_MAX:
+            self._pending.append(Entry([put], size_bytes))
+            self._offered_bytes += size_bytes
 
     @property
     def waiting(self) -> int:
@@ -119,6 +145,7 @@ class RecordWriter:
                 self._commit([self._beside, *batch] if self._beside.writes else batch)
             except StoreUnavailable as error:
                 self._away = True
+                self._drop_offers()
                 for entry in batch:
                     entry.tell()
                 if failures == 0:
@@ -143,13 +170,20 @@ class RecordWriter:
     def _next_batch(self) -> list[Entry]:
         """The oldest entries, as many as one commit takes; at least one."""
         batch: list[Entry] = []
-        size = 0
+        size = offered_bytes = 0
         for entry in self._pending:
             size += len(entry.writes)
-            if batch and size > BATCH_WRITES_MAX:
+            offered_bytes += entry.offered_bytes
+            if batch and (size > BATCH_WRITES_MAX or offered_bytes > OFFERED_BYTES_MAX):
                 break
             batch.append(entry)
         return batch
+
+    def _drop_offers(self) -> None:
+        with self._changed:
+            if self._offered_bytes:
+                self._pending = deque(entry for entry in self._pending if not entry.offered_bytes)
+                self._offered_bytes = 0
 
     def _commit(self, batch: list[Entry]) -> None:
         """One commit for all; singly if one of them cannot be written, so that it harms no other."""
@@ -163,11 +197,13 @@ class RecordWriter:
             if len(batch) > 1:
                 for entry in batch:
                     self._commit([entry])
+            elif batch[0].offered_bytes:
+                log.warning("an answer could not be kept in the cache: %r", error)
             elif not isinstance(error, AlreadyExists):
                 log.error("a usage record cannot be written and is now only in the log: %r", error)
         else:
             self.commits += 1
-            self.records_written += len(batch) - (batch[0] is self._beside)
+            self.records_written += sum(1 for entry in batch if entry is not self._beside and not entry.offered_bytes)
 
     def _settle(self, batch: list[Entry], nothing_beside: bool) -> None:
         self._away = False
@@ -176,6 +212,7 @@ class RecordWriter:
             for entry in batch:
                 if self._pending and self._pending[0] is entry:
                     self._pending.popleft()
+                    self._offered_bytes -= entry.offered_bytes
             self._changed.notify_all()
         for entry in batch:
             entry.written = True

@@ -100,7 +100,15 @@ class Attempts:
 
     def _ask_only(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Steps[Attempt]:
         """One target, and nobody to turn to: its answer is handed on as it comes."""
-        return (yield from self.send(call, target, tries))
+        try:
+            attempt = yield from self.send(call, target, tries)
+        except CredentialRefused as error:
+            if self.health is not None:
+                self.health.failed(target, error)
+            raise
+        if self.health is not None:
+            self.health.accepted(target)
+        return attempt
 
     def _travel(self, journey: Journey) -> Steps[Attempt]:
         retries = 0

@@ -14,7 +14,7 @@ from gateway.canonical.json_object import JsonObject
 THINKING = "messages.thinking"
 TOOL_ID = "messages.tool_id"
 _items = msgspec.json.Decoder(list[msgspec.Raw])
-_SIGNATURE = re.compile(r"signature", re.IGNORECASE)
+_NOT_ITS_OWN = re.compile(r"signature|final block", re.IGNORECASE)
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 _NOT_OF_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -32,8 +32,8 @@ class _Block(msgspec.Struct):
 
 def refuses_history(error: GatewayError) -> bool:
     """A target says that thinking in the history is none of its own (Messages API, 400 "Invalid `signature` in `thinking`
-    block", 2026-11-20)."""
-    return error.status == 400 and "thinking" in error.message and _SIGNATURE.search(error.message) is not None
+    block", and "The final block in an assistant message cannot be `thinking`", 2026-11-20)."""
+    return error.status == 400 and "thinking" in error.message and _NOT_ITS_OWN.search(error.message) is not None
 
 
 def hand_off(document: JsonObject) -> tuple[JsonObject, tuple[str, ...]]:

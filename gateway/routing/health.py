@@ -1,7 +1,7 @@
 """Which targets are resting because they failed: known here at once, to the other instances soon.
 
 A target that fails three times in a row rests, one that is out of quota or does not serve a model rests at once, and one
-that refuses our credential rests longer and is told to the operator. Resting is no refusal: such a target is asked last.
+that refuses our credential rests longer, of which the operator is told. Resting is no refusal: such a target is asked last.
 When its time is over one call tries it; the others go elsewhere until that is known to have gone well.
 """
 
@@ -32,6 +32,8 @@ SLOW_SHARE = 0.2  # how much the last call weighs in the mean of a target's late
 OUR_FAULT = (429, 529)
 log = logging.getLogger(__name__)
 Place = tuple[str, str, str]
+Tell = Callable[[str, str, str | None], None]
+"""A provider, a location, and why the gateway's credential is refused there; None: it is accepted again. Returns at once."""
 
 
 def place_of(target: Target) -> Place:
@@ -47,17 +49,24 @@ class Condition:
     until: float = 0.0
     probing_until: float = 0.0
     reason: str = ""
+    refused: bool = False  # the credential, and not accepted since
     first_word_s: float | None = None
     measured_at: float = 0.0
     open_calls: int = 0
 
 
+def _tell_nobody(provider: str, location: str, reason: str | None) -> None:
+    """Where no operator is to be told."""
+
+
 class Health:
     """Safe to use from many threads; never blocks a call: the store is read and written beside it."""
 
-    def __init__(self, store: Store | None, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store | None, now: Callable[[], float] = time.time, tell: Tell = _tell_nobody) -> None:
         self._store = store
         self._now = now
+        self._tell_operator = tell
+        self._refusing = 0  # how many places refuse the credential
         self._lock = threading.Lock()
         self._known: OrderedDict[Place, Condition] = OrderedDict()
         self._shared: dict[str, float] = {}  # document id → until when the others let it rest
@@ -77,6 +86,7 @@ class Health:
         """Every target is taken to be well, until it fails again. What the others say is read again."""
         with self._lock:
             self._known.clear()
+            self._refusing = 0
             self._shared, self._read_at = {}, float("-inf")
 
     def seen(self, target: Target) -> Condition:
@@ -101,20 +111,31 @@ class Health:
     def succeeded(self, target: Target, first_word_s: float) -> None:
         with self._lock:
             known = self._condition(target)
-            recovered = known.until > 0
-            known.failures = known.rests = 0
-            known.until = known.probing_until = 0.0
-            known.measured_at = self._now()
             before = first_word_s if known.first_word_s is None else known.first_word_s
             known.first_word_s = before + SLOW_SHARE * (first_word_s - before)
-        if recovered:
-            self._tell(target, 0.0, "recovered")
+            known.measured_at = self._now()
+            recovered, accepted = self._recover(known)
+        self._tell_recovery(target, recovered, accepted)
+
+    def accepted(self, target: Target) -> None:
+        """It took the gateway's credential. For calls with nobody else to turn to: all else is the same to them."""
+        if not self._refusing:
+            return
+        with self._lock:
+            known = self._known.get(place_of(target))
+            if known is None or not known.refused:
+                return
+            recovered, accepted = self._recover(known)
+        self._tell_recovery(target, recovered, accepted)
 
     def failed(self, target: Target, error: GatewayError, retry_after_s: float | None = None) -> None:
         """A failure of the target's. What the caller did wrong is none."""
+        refused = _refuses_credential(error)
         with self._lock:
             known = self._condition(target)
             known.failures += 1
+            if refused and known.refused and self._now() < known.until:
+                return  # asked although it rests: nobody else was left
             rest_s = self._rest_s(known, error, retry_after_s)
             if rest_s is None:
                 return
@@ -122,13 +143,31 @@ class Health:
             known.until, known.probing_until = self._now() + rest_s, 0.0
             known.reason = error.reason
             until = known.until
-        if isinstance(error, CredentialRefused):
-            log.error("provider %s refuses the gateway's credential; it rests for %d s; run `doctor`: %s",
-                      target.provider.id, rest_s, error.reason)  # fmt: skip
+            self._refusing += refused and not known.refused
+            known.refused = known.refused or refused
+        if refused:
+            log.error("provider %s refuses the gateway's credential at %s; it rests for %d s; run `doctor`: %s",
+                      target.provider.id, target.location, rest_s, error.reason)  # fmt: skip
+            self._tell_operator(target.provider.id, target.location, error.reason)
         self._tell(target, until, error.reason)
 
+    def _recover(self, known: Condition) -> tuple[bool, bool]:
+        """Whether it had rested, and whether because of the credential. Under the lock."""
+        was = known.until > 0, known.refused
+        self._refusing -= known.refused
+        known.failures = known.rests = 0
+        known.until = known.probing_until = 0.0
+        known.refused = False
+        return was
+
+    def _tell_recovery(self, target: Target, recovered: bool, accepted: bool) -> None:
+        if recovered:
+            self._tell(target, 0.0, "recovered")
+        if accepted:
+            self._tell_operator(target.provider.id, target.location, None)
+
     def _rest_s(self, known: Condition, error: GatewayError, retry_after_s: float | None) -> float | None:
-        if isinstance(error, CredentialRefused):
+        if _refuses_credential(error):
             return CREDENTIAL_REST_S
         if error.status == 404:
             return NOT_SERVED_REST_S
@@ -143,7 +182,7 @@ class Health:
         if known is None:
             known = self._known[place_of(target)] = Condition()
             if len(self._known) > KEPT_MAX:
-                self._known.popitem(last=False)
+                self._refusing -= self._known.popitem(last=False)[1].refused
         return known
 
     def _look_around(self, now: float) -> None:
@@ -185,6 +224,11 @@ class Health:
             self._store.commit([Put(f"health/{name}", document)], timeout_s=2.0)
         except StoreError as error:
             log.warning("the health of %s at %s could not be shared: %s", target.provider.id, target.location, error)
+
+
+def _refuses_credential(error: GatewayError) -> bool:
+    """As opposed to a token that could not be had just now."""
+    return isinstance(error, CredentialRefused) and not error.should_retry
 
 
 def _document_id(place: Place) -> str:

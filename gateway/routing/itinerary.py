@@ -8,6 +8,7 @@ a call is under way, this is all worked out before: every leg knows where its fa
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -25,6 +26,8 @@ from gateway.routing.plan import find_target, nowhere_allowed
 from gateway.settings import LOCATION
 
 REMEMBERED_MAX = 5_000
+NOT_SERVED = 404  # another target may have the model; to ask this one again is in vain, so it is no status to retry
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +49,28 @@ class Inherited:
         )
 
 
-class Memory:
-    """Targets that were worked out before, for the same node of a config, model and rights: most calls are like another one.
-    They hold as long as the providers stay the same."""
+class Memory(Generic[T]):
+    """What was worked out before for the same model, rights and, with a config, `node` of it: most calls are like another one.
+    It holds as long as the providers stay the same."""
 
     def __init__(self) -> None:
         self._providers: Mapping[str, Provider] = {}
-        self._known: dict[Hashable, tuple[TargetNode, list[Target]]] = {}
+        self._known: dict[Hashable, tuple[TargetNode | None, T]] = {}
 
-    def find(self, providers: Mapping[str, Provider], key: Hashable, node: TargetNode, work_out: Callable[[], list[Target]]
-             ) -> list[Target]:  # fmt: skip
+    def find(self, providers: Mapping[str, Provider], key: Hashable, node: TargetNode | None, work_out: Callable[[], T]) -> T:
         if providers is not self._providers or len(self._known) >= REMEMBERED_MAX:
             self._providers, self._known = providers, {}
         known = self._known.get(key)
         if known is None or known[0] is not node:
             known = self._known[key] = (node, work_out())
         return known[1]
+
+
+def likeness(call: Call) -> Hashable:
+    """All of a call that its targets depend on: what it asks for, and what its caller may use."""
+    caller, request = call.caller, call.request
+    asked = request.model, request.operation, request.location, call.provider_asked, call.dialect
+    return asked, caller.providers, caller.key_models, caller.project_models
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +93,7 @@ class Itinerary:
     limits: Limits
     health: Health
     balancer: Balancer
-    memory: Memory = field(default_factory=Memory)
+    memory: Memory[list[Target]] = field(default_factory=Memory)
     reasons: list[str] = field(default_factory=list)
     _refusal: NotFound | None = None
 
@@ -191,11 +200,9 @@ class Itinerary:
 
     def _key(self, node: TargetNode) -> Hashable:
         """All that a node's targets depend on, beside the config itself."""
-        call, caller, limits = self.call, self.call.caller, self.limits
-        rights = caller.providers, caller.key_models, caller.project_models
+        limits = self.limits
         places = tuple(limits.places.items()) if limits.places is not None else None
-        asked = call.asked_model, call.provider_asked, call.dialect, call.request.location
-        return id(node), asked, rights, tuple(limits.residency), limits.slugs, places
+        return id(node), likeness(self.call), tuple(limits.residency), limits.slugs, places
 
     def _allowed(self) -> Mapping[str, Provider]:
         slugs = self.limits.slugs
@@ -231,7 +238,7 @@ def _identity(child: TargetNode, stops: Sequence[Stop]) -> str:
 
 def _statuses(node: TargetNode) -> frozenset[int]:
     listed = node.strategy.on_status_codes if node.strategy else None
-    return FALLBACK_STATUSES if listed is None else frozenset(listed)
+    return FALLBACK_STATUSES | {NOT_SERVED} if listed is None else frozenset(listed)
 
 
 def _number(stops: Sequence[Stop]) -> list[Leg]:

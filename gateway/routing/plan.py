@@ -14,7 +14,7 @@ from gateway.providers import PROVIDERS
 from gateway.providers.provider import Provider
 from gateway.routing.locations import Residency, same_jurisdiction, within
 
-__all__ = ["find_target", "models_for", "names_of", "plan", "providers_of", "same_jurisdiction", "target_at"]
+__all__ = ["aliases_for", "find_target", "models_for", "names_of", "plan", "providers_of", "same_jurisdiction", "target_at"]
 
 NAMED_MODELS_MAX = 12
 
@@ -122,13 +122,27 @@ def models_for(caller: Caller, providers: Mapping[str, Provider]) -> list[Model]
     return [m for m in all_models() if any(_usable(caller, p, m.id) for p in usable)]
 
 
+def aliases_for(caller: Caller, providers: Mapping[str, Provider]) -> dict[str, str]:
+    """The operator's own names that this caller may ask for, and what each stands for where such a call goes."""
+    usable = providers_of(caller, providers)
+    names = dict.fromkeys(name for provider in usable for name in provider.models)
+    found = {}
+    for alias in names:
+        if split_name(alias, tuple(providers)).name != alias:
+            continue  # who asks for it asks a provider of that name
+        targets = (target_at(provider, alias, provider.locations[0]) for provider in usable)
+        if target := next((each for each in targets if each and may_use(caller, names_of(alias, each))), None):
+            found[alias] = target.upstream_model
+    return found
+
+
 def _usable(caller: Caller, provider: Provider, name: str) -> bool:
     target = target_at(provider, name, provider.locations[0])
     return target is not None and may_use(caller, names_of(name, target))
 
 
 def _not_found(asked: str, caller: Caller, providers: Mapping[str, Provider]) -> str:
-    names = [model.id for model in models_for(caller, providers)]
+    names = list(dict.fromkeys((*aliases_for(caller, providers), *(model.id for model in models_for(caller, providers)))))
     if not names:
         return f"model: {asked[:128]!r} is not available, and this key may use no model at all; ask the operator of this gateway"
     shown = ", ".join(names[:NAMED_MODELS_MAX]) + (" …" if len(names) > NAMED_MODELS_MAX else "")

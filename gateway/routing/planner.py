@@ -1,19 +1,20 @@
 """From a call to its plan: the config that applies to it, or none, what a caller may narrow, what is tried on paper only."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from gateway.canonical.call import CacheRule, Call, Plan
+from gateway.canonical.call import CacheRule, Call, Plan, Target
 from gateway.canonical.errors import GatewayError, InternalError, InvalidRequest
 from gateway.canonical.steps import Steps
 from gateway.canonical.store import Json
 from gateway.providers.provider import Provider
 from gateway.routing.balance import Balancer
 from gateway.routing.config import Config, ConfigFault, parse_config_text
+from gateway.routing.embedding import DEADLINE_S, embedding_plan
 from gateway.routing.health import Health
-from gateway.routing.itinerary import Itinerary, Memory
+from gateway.routing.itinerary import Itinerary, Memory, likeness
 from gateway.routing.limits import Limits, narrowing
 from gateway.routing.plan import counting_plan, plan
 from gateway.routing.shelf import Shelf, Shelved
@@ -46,8 +47,11 @@ class Planner:
     health: Health
     balancer: Balancer
     counting_locations: Iterable[str] = ()
+    embedding_locations: Sequence[str] = ()
     log_line: Callable[[Json], None] = field(default=_unheard)
-    _memory: Memory = field(default_factory=Memory)
+    embedding_deadline_s: float = DEADLINE_S
+    _memory: Memory[list[Target]] = field(default_factory=Memory)
+    _plans: Memory[Plan] = field(default_factory=Memory)
 
     def plan(self, call: Call) -> Steps[Plan]:
         """NotFound for a model or provider that is not this key's, InvalidRequest for a config of the caller's that is wrong."""
@@ -56,11 +60,25 @@ class Planner:
         residency = [] if attached is None else _residency(attached.config)
         chosen = yield from self._chosen(call, providers, attached, residency)
         if chosen is None:
-            return plan(call, providers, self.counting_locations)
+            return self._plain(call, providers)
         if not chosen.config.shadow:
             return self.follow(call, providers, chosen)
         self._on_paper(call, providers, chosen)
-        return plan(call, providers, self.counting_locations)
+        return self._plain(call, providers)
+
+    def _plain(self, call: Call, providers: Providers) -> Plan:
+        return self._plans.find(providers, likeness(call), None, lambda: plan(call, providers, self.counting_locations))
+
+    def plan_embedding(self, call: Call, plan: Plan, model: str) -> Steps[Plan]:
+        """Where the gateway itself may have something of a call embedded that was planned before; `call` is the embedding's.
+        What the config says of residency holds. NotFound."""
+        providers = yield from self.providers()
+        attached = yield from self._attached(call)
+        residency = [] if attached is None else _residency(attached.config)
+        chosen = yield from self._chosen(call, providers, attached, residency)
+        bounds = [*chosen.limits.residency, *_residency(chosen.config)] if chosen else residency
+        places, resting = self.embedding_locations, self.health.resting
+        return embedding_plan(call, plan, model, providers, places, bounds, resting, self.embedding_deadline_s)
 
     def _attached(self, call: Call) -> Steps[Shelved | None]:
         """The key's, or else its project's. One that is gone stops the call: what it forbade is not known any more."""

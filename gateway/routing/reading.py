@@ -11,12 +11,16 @@ from gateway.canonical.errors import GatewayError, StreamBroken, UpstreamFailed
 from gateway.canonical.json_object import NotAnObject, check_object
 from gateway.canonical.steps import Steps
 from gateway.dialects import DIALECTS
+from gateway.dialects.sse import DONE, SseReader
 from gateway.providers.crossing import dialect_of
 from gateway.providers.send import Attempt, Sender
 
 PLAIN_ANSWER_BYTES_MAX = 64 * 1024 * 1024
 HELD_BYTES_MAX = 1024 * 1024
+FIRST_EVENTS = 4  # so many are looked at before a client hears them: message start, block start, ping, delta
+LOOKED_AT_BYTES_MAX = 64 * 1024
 JSON = "application/json"
+SSE = "text/event-stream"
 STATUS_OF_KIND = {
     "invalid_request_error": 400,
     "request_too_large": 413,
@@ -81,6 +85,16 @@ def hear_first_word(sender: Sender, attempt: Attempt, *, stream: bool) -> Steps[
                 raise _error_told(spoken, b"".join(attempt.held), watch.error_kind)
     except StreamBroken as error:
         raise UpstreamFailed(f"{error}; try again", kind="overloaded_error", reason="no_first_word") from error
+    if spoken.STREAM_TYPE == SSE:  # binary frames have checksums
+        _check_first_events(b"".join(attempt.held))
+
+
+def _check_first_events(held: bytes) -> None:
+    """UpstreamFailed if one of them is no JSON: no client could read it, and another target can still be asked."""
+    for event in SseReader().feed(held[:LOOKED_AT_BYTES_MAX])[:FIRST_EVENTS]:
+        if event.data != DONE and not _is_json(event.data):
+            told = "the provider's stream began with what is no JSON document; try again"
+            raise UpstreamFailed(told, kind="overloaded_error", reason="garbled_first_word")
 
 
 def _error_told(spoken: Dialect, held: bytes, kind: str) -> GatewayError:

@@ -51,6 +51,7 @@ class Fault:
     interval_s: float = 0.0  # between text deltas
     stamps: bool = False  # each text delta is the monotonic clock in nanoseconds at sending
     huge_mib: int = 0  # a text of this size
+    traffic: str | None = None  # Gemini's trafficType: PROVISIONED_THROUGHPUT
     stop_reason: str | None = None  # refusal (empty, with details), pause_turn, model_context_window_exceeded, …
     # how often
     times: int = 1  # requests in a row; 0: every one

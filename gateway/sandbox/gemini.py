@@ -9,27 +9,27 @@ import secrets
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from gateway.sandbox import delivery, failing, gemini_answers, gemini_reading
+from gateway.sandbox import delivery, failing, gemini_answers, gemini_embeddings, gemini_reading
 from gateway.sandbox.claude import Claude
-from gateway.sandbox.embeddings import embed
 from gateway.sandbox.errors import Refusal, google
 from gateway.sandbox.faults import Fault, FaultQueue
 from gateway.sandbox.gemini_answers import THOUGHT_TOKENS, Generated
-from gateway.sandbox.gemini_models import EMBEDDINGS, GeminiModel, find
+from gateway.sandbox.gemini_models import GeminiModel, find
 from gateway.sandbox.gemini_rules import unknown
 from gateway.sandbox.keys import Keys
 from gateway.sandbox.refusing import refusal
 from gateway.sandbox.tokens import TokenOffice
-from gateway.sandbox.usage import text_tokens
 from gateway.sandbox.wire import Connection, Request
 
 PATH = re.compile(
     r"/v1(?:beta1?)?/(?:(?:projects/(?P<project>[^/]+)/locations/(?P<location>[^/]+)/)?publishers/google/)?models/"
-    r"(?P<model>[^/:]+):(?P<verb>generateContent|streamGenerateContent|countTokens|predict|embedContent)"
+    r"(?P<model>[^/:]+):(?P<verb>generateContent|streamGenerateContent|countTokens|predict|embedContent|batchEmbedContents)"
 )
 GENERATE = "google.cloud.aiplatform.v1.PredictionService.GenerateContent"
 ACCOUNT = "gemini"
 NONCE_BYTES = 12
+EMBEDDING_VERBS = ("predict", "embedContent", "batchEmbedContents")
+TRAFFIC = {"dedicated": "PROVISIONED_THROUGHPUT"}
 COUNTED = {"contents", "systemInstruction", "tools", "generationConfig", "model", "generateContentRequest"}
 
 
@@ -60,10 +60,11 @@ class Gemini:
         self._admit(place, request)
         body = _parse(request.body)
         name = unquote(place["model"])
-        if place["verb"] in ("predict", "embedContent"):
+        if place["verb"] in EMBEDDING_VERBS:
             fault = self.faults.take()
             if not failing.fails(fault, connection, lambda f: refusal(f, f"publishers/google/models/{name}")):
-                delivery.document(connection, {}, _embed(name, place["verb"], body), fault)
+                embedded = gemini_embeddings.answer(name, place["verb"], bool(place["project"]), body)
+                delivery.document(connection, {}, embedded, fault)
             return
         model = find(name, place["location"])
         if model is None:
@@ -90,7 +91,8 @@ class Gemini:
         thoughts = 0 if thinking.get("thinkingBudget") == 0 or thinking.get("thinkingLevel") == "MINIMAL" else THOUGHT_TOKENS
         as_messages = gemini_reading.read(body, model, self._is_right, thoughts=thoughts)
         answer, cache = self._claude.plan(as_messages, model.engine, ACCOUNT, fault)
-        done = Generated(answer, cache, model, thoughts, bool(thinking.get("includeThoughts")), self._sign)
+        traffic = fault.traffic or TRAFFIC.get(request.headers.get("x-vertex-ai-llm-request-type", ""), "ON_DEMAND")
+        done = Generated(answer, cache, model, thoughts, bool(thinking.get("includeThoughts")), self._sign, traffic)
         if verb == "generateContent":
             delivery.document(connection, {}, gemini_answers.response(done), fault)
             return
@@ -119,30 +121,6 @@ class Gemini:
 
     def _seal(self, nonce: bytes, model: GeminiModel) -> bytes:
         return hmac.digest(self._secret, b"thought" + nonce + model.id.encode(), "sha256")
-
-
-def _embed(name: str, verb: str, body: dict[str, Any]) -> dict[str, Any]:
-    """`:predict` with instances for the older models, `:embedContent` for gemini-embedding-2 and later."""
-    own = EMBEDDINGS.get(name)
-    if own is None or (verb == "embedContent") != (name == "gemini-embedding-2"):
-        raise google(404, f"Publisher Model `publishers/google/models/{name}` was not found or does not support {verb}.")
-    if verb == "embedContent":
-        text = "\n".join(part.get("text", "") for part in (body.get("content") or {}).get("parts") or [])
-        config = body.get("embedContentConfig") or body
-        tokens = text_tokens(text)
-        values = embed(text, config.get("outputDimensionality") or own)
-        return {"embedding": {"values": values}, "usageMetadata": {"promptTokenCount": tokens}, "truncated": False}
-    instances = body.get("instances")
-    most = 1 if name == "gemini-embedding-001" else 250
-    if not isinstance(instances, list) or not 0 < len(instances) <= most:
-        raise google(400, f"{len(instances or [])} instance(s) were given; this model takes 1 to {most}.")
-    dimensions = (body.get("parameters") or {}).get("outputDimensionality") or own
-    predictions = []
-    for instance in instances:
-        statistics = {"truncated": False, "token_count": text_tokens(instance["content"])}
-        predictions.append({"embeddings": {"values": embed(instance["content"], dimensions), "statistics": statistics}})
-    characters = sum(len(instance["content"]) for instance in instances)
-    return {"predictions": predictions, "metadata": {"billableCharacterCount": characters}}
 
 
 def _parse(body: bytes) -> dict[str, Any]:

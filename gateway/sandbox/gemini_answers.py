@@ -31,6 +31,7 @@ class Generated:
     thoughts: int
     shows_thoughts: bool
     sign: Callable[[GeminiModel], str]
+    traffic: str = "ON_DEMAND"
 
     @property
     def blocked(self) -> bool:
@@ -90,8 +91,28 @@ def _calls(done: Generated) -> list[Json]:
 def _whole(done: Generated, parts: list[Json], *, finish: bool = False) -> Json:
     candidate: Json = {"content": {"role": "model", "parts": parts}}
     if finish:
-        candidate["finishReason"] = done.finish
+        candidate |= {"finishReason": done.finish, **_grounding(done)}
     return {"candidates": [candidate], **_about(done, final=finish)}
+
+
+def _grounding(done: Generated) -> Json:
+    """Queries, pages, and which of what was said rests on which; places are counted in bytes."""
+    queries = [block["input"]["query"] for block in done.answer.content if block["type"] == "server_tool_use"]
+    chunks: list[Json] = []
+    supports: list[Json] = []
+    start = 0
+    for block in done.answer.content:
+        if block["type"] != "text":
+            continue
+        end = start + len(block["text"].encode())
+        for citation in block.get("citations") or []:
+            segment = {"startIndex": start, "endIndex": end, "text": block["text"]}
+            supports.append({"segment": segment, "groundingChunkIndices": [len(chunks)]})
+            chunks.append({"web": {"uri": citation["url"], "title": citation["title"], "domain": "example.com"}})
+        start = end
+    if not queries:
+        return {}
+    return {"groundingMetadata": {"webSearchQueries": queries, "groundingChunks": chunks, "groundingSupports": supports}}
 
 
 def _blocked(done: Generated) -> Json:
@@ -105,7 +126,7 @@ def _about(done: Generated, *, final: bool) -> Json:
     usage: Json = {
         "promptTokenCount": prompt,
         "totalTokenCount": prompt,
-        "trafficType": "ON_DEMAND",
+        "trafficType": done.traffic,
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": prompt}],
     }
     if done.cache.read:

@@ -16,6 +16,7 @@ FIELDS = frozenset({
     "systemInstruction", "toolConfig", "tools",
 })  # fmt: skip
 OUTPUT_TOKENS = 8_192
+WEB_SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 
 
 def read(sent: Json, model: GeminiModel, signature_ok: SignatureCheck, *, thoughts: int) -> Json:
@@ -32,6 +33,8 @@ def read(sent: Json, model: GeminiModel, signature_ok: SignatureCheck, *, though
         found["system"] = [{"type": "text", "text": part.get("text", "")} for part in system.get("parts") or []]
     if tools:
         found |= {"tools": tools, **gemini_rules.read_choice(body.get("toolConfig") or {}, [tool["name"] for tool in tools])}
+    if any("googleSearch" in camel(tool) for tool in body.get("tools") or []):
+        found["tools"] = [*tools, WEB_SEARCH]
     if config.get("stopSequences"):
         found["stop_sequences"] = config["stopSequences"]
     if config.get("responseMimeType") == "application/json":

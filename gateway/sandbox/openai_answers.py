@@ -29,6 +29,7 @@ class Completed:
     cache: CacheUse
     model: str
     reasons: bool
+    tools: Any = None  # as they were declared: calls in the Responses API bear their own names
 
     @property
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gateway.sandbox import delivery, failing, openai_answers, openai_chat, openai_responses
@@ -77,7 +78,7 @@ class OpenAi:
             return
         model = _model(body)
         effort = (body.get("reasoning") or {}).get("effort")
-        done = self._complete(openai_responses.read(body, model), model, effort, fault)
+        done = replace(self._complete(openai_responses.read(body, model), model, effort, fault), tools=body.get("tools"))
         if not body.get("stream"):
             delivery.document(connection, headers(), openai_responses.response(done), fault)
             return

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.sandbox import openai_chat
+from gateway.sandbox import openai_chat, responses_tools
 from gateway.sandbox.delivery import Framing
 from gateway.sandbox.faults import Fault
 from gateway.sandbox.messages import JSON_PIECE_CHARACTERS, pieces
@@ -20,6 +20,11 @@ FIELDS = frozenset({
     "reasoning", "safety_identifier", "service_tier", "store", "stream", "stream_options", "temperature", "text", "tool_choice",
     "tools", "top_logprobs", "top_p", "truncation", "user",
 })  # fmt: skip
+EMPTIED: Mapping[str, Json] = {
+    "message": {"content": []},
+    "function_call": {"arguments": ""},
+    "custom_tool_call": {"input": ""},
+}
 PARTS = {"input_text": "text", "output_text": "text", "input_image": "image_url", "input_file": "file"}
 
 
@@ -32,7 +37,7 @@ def read(body: Json, model: OpenAiModel) -> Json:
         told = f"Previous response with id '{body['previous_response_id']}' not found."
         raise refuse(400, told, param="previous_response_id", code="previous_response_not_found")
     chat: Json = {"model": body["model"], "messages": [*_instructions(body), *_messages(body.get("input"))]}
-    tools = [_tool(i, tool) for i, tool in enumerate(body.get("tools") or [])]
+    tools = responses_tools.read_tools(body.get("tools"))
     if tools:
         chat["tools"] = tools
     for name in ("parallel_tool_calls", "temperature", "top_p"):
@@ -64,14 +69,13 @@ def _messages(items: Any) -> list[Json]:
         kind = item.get("type") or ("message" if "role" in item else None) if isinstance(item, dict) else None
         if kind == "message":
             found.append({"role": item.get("role"), "content": _content(item, i)})
-        elif kind == "function_call":
-            function = {"name": item.get("name"), "arguments": item.get("arguments")}
-            call = {"id": item.get("call_id"), "type": "function", "function": function}
+        elif kind in ("function_call", "custom_tool_call"):
+            call = responses_tools.read_call(item)
             if found and found[-1].get("tool_calls"):
                 found[-1]["tool_calls"].append(call)
             else:
                 found.append({"role": "assistant", "content": None, "tool_calls": [call]})
-        elif kind == "function_call_output":
+        elif kind in ("function_call_output", "custom_tool_call_output"):
             output = item.get("output")
             text = output if isinstance(output, str) else [{"type": "text", "text": p.get("text", "")} for p in output or []]
             found.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": text})
@@ -96,13 +100,6 @@ def _content(item: Mapping[str, Any], i: int) -> str | list[Json]:
         else:
             parts.append({"type": "file", "file": {"file_data": part.get("file_data")}})
     return parts
-
-
-def _tool(i: int, tool: Mapping[str, Any]) -> Json:
-    """Functions stand flat here; tools of other types are OpenAI's own, and the sandbox has none."""
-    if tool.get("type") != "function":
-        raise refuse(400, f"The sandbox knows functions only, not tools of type '{tool.get('type')}'.", param=f"tools[{i}].type")
-    return {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}
 
 
 def response(done: Completed) -> Json:
@@ -149,10 +146,7 @@ def _items(done: Completed) -> list[Json]:
         said = [{"type": "refusal", "refusal": done.refusal}]
     if said:
         items.append({"type": "message", "id": name_with("msg_"), "role": "assistant", "status": "completed", "content": said})
-    for call in done.calls:
-        named = {"type": "function_call", "id": name_with("fc_"), "call_id": name_with("call_"), "name": call["name"]}
-        items.append({**named, "arguments": dump(call["input"]), "status": "completed"})
-    return items
+    return items + [responses_tools.call_item(call, done.tools) for call in done.calls]
 
 
 def events(done: Completed, fault: Fault) -> Iterator[Json]:
@@ -168,7 +162,7 @@ def events(done: Completed, fault: Fault) -> Iterator[Json]:
 
 
 def _item_events(index: int, item: Json, fault: Fault) -> Iterator[tuple[str, Json]]:
-    empty: Json = {"content": []} if item["type"] == "message" else {"arguments": ""} if item["type"] == "function_call" else {}
+    empty = EMPTIED.get(item["type"], {})
     begun = {**item, **empty, **({"status": "in_progress"} if empty else {})}
     yield "response.output_item.added", {"output_index": index, "item": begun}
     where = {"item_id": item["id"], "output_index": index}
@@ -179,6 +173,9 @@ def _item_events(index: int, item: Json, fault: Fault) -> Iterator[tuple[str, Js
         for i in range(0, len(text), JSON_PIECE_CHARACTERS):
             yield "response.function_call_arguments.delta", {**where, "delta": text[i : i + JSON_PIECE_CHARACTERS]}
         yield "response.function_call_arguments.done", {**where, "name": item["name"], "arguments": text}
+    elif item["type"] == "custom_tool_call":
+        yield "response.custom_tool_call_input.delta", {**where, "delta": item["input"]}
+        yield "response.custom_tool_call_input.done", {**where, "input": item["input"]}
     yield "response.output_item.done", {"output_index": index, "item": item}
 
 

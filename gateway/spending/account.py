@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from gateway.canonical.steps import Signal
 from gateway.canonical.store import Increment, Json, Write
 from gateway.spending.ageing import Ageing, growth
@@ -42,8 +44,7 @@ class Fate(enum.Enum):
     AWAY = "the store did not answer"
 
 
-@dataclass(slots=True, eq=False)
-class Part:
+class Part(msgspec.Struct, eq=False):
     """One call's share of one account. Not `covered`: no allowance pays for it, so it is charged with its own usage document."""
 
     account: "Account"
@@ -95,7 +96,9 @@ class Account:
         self.budget = budget
         self.period = period
         self.path = path
+        self.period_id = path.rpartition("/")[2]
         self.subject = subject
+        self.name = budget.id, subject  # as `Match.name`
         self.limit = ENDLESS
         self.allowance: str | None = None
         self.lapses_at = 0.0
@@ -121,18 +124,17 @@ class Account:
     def follow(self, budget: Budget, now: float) -> None:
         """The budget as it is now. What was borrowed beyond a lowered limit is not used."""
         self.budget = budget
+        raised = now < budget.raised_until
+        self.since = self.period.start if raised else max(self.period.start, budget.raised_until)
+        self.until = min(self.period.end, budget.raised_until) if raised else self.period.end
+        # Strict holds are the worst case already.
+        self.can_grow = budget.mode != "strict" and budget.unit not in ("requests", "parallel")
         limit = budget.limit(now)
         was, self.limit = self.limit, ENDLESS if limit is None or budget.mode == "shadow" else limit
         if self.limit < was and self.amount:
             self.amount = min(self.amount, self.settled + self.cover)
         if self.limit > was:
             self.short_until = NEVER
-
-    @property
-    def free(self) -> int:
-        """What new calls may take. A debt of the budget comes first: what calls leave over pays for those that were dearer. What
-        this process borrowed too much is no debt, for it goes back unused."""
-        return self.unused - max(0, self.taken - (self.stored - self.amount) - self.limit)
 
     @property
     def unused(self) -> int:
@@ -165,13 +167,24 @@ class Account:
         return idle and (now >= self.period.end or now - self.used_at > REMEMBERED_S)
 
     def take(self, need: int, most: int, open_call: Callable[[], Json], now: float) -> Part | None:
-        """A part of what is at hand, if there is enough."""
+        """A part of what is at hand, if there is enough: then it cannot be hopeless either. A debt of the budget comes first:
+        what calls leave over pays for those that were dearer. What this process borrowed too much is no debt, for it goes back
+        unused."""
         self.used_at = now
-        self._check_life(now)
-        if self.allowance is None or self.free < need:
+        if self.allowance is None:
+            return None
+        if now >= self.lapses_at:
+            self.detach(now)
+            return None
+        free = self.amount - self.settled - self.held - self.grown
+        if self.taken > self.limit:
+            free -= max(0, self.taken - (self.stored - self.amount) - self.limit)
+        if free < need:
             return None
         part = Part(self, open_call, need, most, now)
-        self._keep(part)
+        self.parts[part] = None
+        self.held += need
+        self.changed = True
         self.pace.admit(need, now)
         return part
 
@@ -188,19 +201,26 @@ class Account:
     def settle(self, part: Part, used: int, now: float) -> list[Write]:
         """What to commit with the usage document: nothing, if an allowance stands for it."""
         self.used_at = now
-        self._check_life(now)
         part.settled = used
+        if now >= self.lapses_at:
+            self._check_life(now)
         if not part.covered:
             return self._settle_uncovered(part, used, now)
         self._let_go(part)
-        if self.can_grow:
-            self.ageing.learn(part.held, used, now - part.opened_at)
+        if self.can_grow and now > part.opened_at:
+            self.ageing.learn(part.held, used, now - part.opened_at, now)
         self.settled += used
         self.settled_calls += 1
-        self.settled_at = now if self.settled_at is None else self.settled_at
+        if self.settled_at is None:
+            self.settled_at = now
         part.allowance_ids = self._allowance_ids()
-        self.grant(now)
+        if self.waiters:
+            self.grant(now)
         return []
+
+    def join(self, used: int, open_call: Callable[[], Json], now: float) -> Part:
+        """A part for a call that is over, and turned out to be this budget's: paid by the allowance if there is enough."""
+        return self.take(used, used, open_call, now) or Part(self, open_call, used, used, now, covered=False)
 
     def _settle_uncovered(self, part: Part, used: int, now: float) -> list[Write]:
         """In strict, whoever reconciles a lost allowance charges all of it: its document then only has to name it."""
@@ -227,11 +247,6 @@ class Account:
                 self.waiters.remove(waiter)
                 waiter.part = part
                 waiter.end(Fate.GRANTED)
-
-    @property
-    def can_grow(self) -> bool:
-        """Strict holds are the worst case already."""
-        return self.budget.mode != "strict" and self.budget.unit not in ("requests", "parallel")
 
     def grow(self, now: float) -> None:
         """Open calls hold more as they get older. Counted anew each round, not for each call."""
@@ -323,20 +338,18 @@ class Account:
         if self.allowance is not None and now >= self.lapses_at:
             self.detach(now)
 
-    def _keep(self, part: Part) -> None:
-        self.parts[part] = None
-        self.held += part.held
-        self.changed = True
-
     def _let_go(self, part: Part) -> None:
         del self.parts[part]
-        self.grown -= self.grown * part.held // max(1, self.held)
+        if self.grown:
+            self.grown -= self.grown * part.held // max(1, self.held)
         self.held -= part.held
         self.changed = True
 
     def _allowance_ids(self) -> tuple[str, ...]:
         """While a transfer's outcome is unknown, either may be the one that stands in the store."""
-        ids = (self.pending.new if self.pending else None, self.allowance)
+        if self.pending is None:
+            return () if self.allowance is None else (self.allowance,)
+        ids = (self.pending.new, self.allowance)
         return tuple(one for one in ids if one is not None)
 
     def _spare(self, wanted: int, now: float) -> int:

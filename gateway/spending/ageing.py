@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 KEPT = 0.99  # of the weight of what was seen, with each call more
 CALLS_UNTIL_TRUSTED = 10
+LESSONS_EVERY_S = 0.02  # of calls that end more often only some teach: the others would say the same
 DEVIATIONS = 0.5
 GOES_ON = 2.0
 """How long a call lasts in the end that is open for one second: answer lengths have heavy tails. Chosen by simulation."""
@@ -19,13 +20,17 @@ GOES_ON = 2.0
 class Ageing:
     """Least squares with forgetting, for used = a × held + b × seconds. In memory only."""
 
-    __slots__ = ("_calls", "_hh", "_ho", "_oo", "_uh", "_uo")
+    __slots__ = ("_calls", "_hh", "_ho", "_oo", "_taught_at", "_uh", "_uo")
 
     def __init__(self) -> None:
         self._calls = 0
+        self._taught_at = float("-inf")
         self._hh = self._ho = self._oo = self._uh = self._uo = 0.0
 
-    def learn(self, held: int, used: int, open_s: float) -> None:
+    def learn(self, held: int, used: int, open_s: float, now: float) -> None:
+        if 0.0 < now - self._taught_at < LESSONS_EVERY_S:
+            return
+        self._taught_at = now
         self._calls += 1
         self._hh = self._hh * KEPT + float(held) * held
         self._ho = self._ho * KEPT + held * open_s

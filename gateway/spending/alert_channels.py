@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.credentials.secrets import Secrets, is_reference
+from gateway.canonical.secret_reference import is_secret_reference
+from gateway.credentials.secrets import Secrets
 from gateway.settings import Settings
-from gateway.spending.alert import Alert, Channel, PostFailed
+from gateway.spending.alert import Channel, Message, PostFailed
 from gateway.spending.posting import TIMEOUT_S, post
 
 PUBSUB = "https://pubsub.googleapis.com"
@@ -38,11 +39,11 @@ class Webhook:
     allowed: Collection[str]
     name: str = "webhook"
 
-    def send(self, alert: Alert, now: float) -> None:
-        body = msgspec.json.encode(alert.render())
-        headers = {"content-type": "application/json", "webhook-id": alert.message_id, "webhook-timestamp": str(int(now))}
+    def send(self, message: Message, now: float) -> None:
+        body = msgspec.json.encode(message.render())
+        headers = {"content-type": "application/json", "webhook-id": message.message_id, "webhook-timestamp": str(int(now))}
         if self.secret:
-            headers["webhook-signature"] = sign(_read(self.secret, self.secrets), alert.message_id, int(now), body)
+            headers["webhook-signature"] = sign(_read(self.secret, self.secrets), message.message_id, int(now), body)
         post(_read(self.url, self.secrets), body, headers, allowed=self.allowed)
 
 
@@ -55,8 +56,8 @@ class ChatRoom:
     allowed: Collection[str]
     name: str = "chat"
 
-    def send(self, alert: Alert, now: float) -> None:
-        body = msgspec.json.encode({"text": alert.sentence()})
+    def send(self, message: Message, now: float) -> None:
+        body = msgspec.json.encode({"text": message.sentence()})
         headers = {"content-type": "application/json; charset=utf-8"}
         post(_read(self.url, self.secrets), body, headers, allowed=self.allowed)
 
@@ -71,17 +72,14 @@ class Topic:
     access_token: Callable[[], str]
     name: str = "topic"
 
-    def send(self, alert: Alert, now: float) -> None:
-        message = {
-            "data": base64.b64encode(msgspec.json.encode(alert.render())).decode(),
-            "attributes": {"type": "budget.threshold", "budget": alert.budget, "alert_id": alert.message_id},
-        }
+    def send(self, message: Message, now: float) -> None:
+        data = base64.b64encode(msgspec.json.encode(message.render())).decode()
         headers = {"content-type": "application/json"}
         if self.base_url.startswith("https://"):
             headers["authorization"] = f"Bearer {self.access_token()}"
         parts = urlsplit(self.base_url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        body = msgspec.json.encode({"messages": [message]})
+        body = msgspec.json.encode({"messages": [{"data": data, "attributes": message.attributes()}]})
         post(f"{self.base_url}/v1/{self.topic}:publish", body, headers, allowed=(f"{parts.hostname}:{port}",))
 
 
@@ -98,13 +96,13 @@ class Mail:
     secrets: Secrets
     name: str = "email"
 
-    def send(self, alert: Alert, now: float) -> None:
+    def send(self, message: Message, now: float) -> None:
         parts = urlsplit(self.server)
         host = str(parts.hostname)
         try:
             with self._connect(parts.scheme, host, parts.port) as server:
                 self._log_in(server, host)
-                server.send_message(self._message(alert))
+                server.send_message(self._mail(message))
         except smtplib.SMTPResponseException as error:
             raise PostFailed(f"{host} answered {error.smtp_code}; check sender, recipients and password") from None
         except (OSError, smtplib.SMTPException) as error:
@@ -131,13 +129,13 @@ class Mail:
             raise PostFailed(f"{host} offers no TLS, and the password is not sent without; use smtps:// or another server")
         server.login(self.user, _read(self.password, self.secrets))
 
-    def _message(self, alert: Alert) -> EmailMessage:
-        message = EmailMessage()
-        message["From"], message["To"] = self.sender, ", ".join(self.recipients)
-        message["Subject"] = f"{'Test: ' if alert.test else ''}Budget {alert.budget}: {alert.threshold * 100:g} % used"
-        message["Message-ID"] = f"<{alert.message_id}@{self._domain()}>"
-        message.set_content(f"{alert.sentence()}\n")
-        return message
+    def _mail(self, message: Message) -> EmailMessage:
+        mail = EmailMessage()
+        mail["From"], mail["To"] = self.sender, ", ".join(self.recipients)
+        mail["Subject"] = message.headline()
+        mail["Message-ID"] = f"<{message.message_id}@{self._domain()}>"
+        mail.set_content(f"{message.sentence()}\n")
+        return mail
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -158,7 +156,7 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 def channels_from(settings: Settings, secrets: Secrets, access_token: Callable[[str], Any]) -> list[Channel]:
     """The channels that the settings name. `access_token` takes a credential and gives its token (`TokenBroker.token`)."""
-    allowed = tuple(name.strip().lower() for name in settings.allow_private_upstreams.split(",") if name.strip())
+    allowed = settings.allow_private_upstreams
     channels: list[Channel] = []
     if settings.alert_webhook:
         channels.append(Webhook(settings.alert_webhook, settings.alert_webhook_secret, secrets, allowed))
@@ -175,4 +173,4 @@ def channels_from(settings: Settings, secrets: Secrets, access_token: Callable[[
 
 
 def _read(text: str, secrets: Secrets) -> str:
-    return secrets.read(text) if is_reference(text) else text
+    return secrets.read(text) if is_secret_reference(text) else text

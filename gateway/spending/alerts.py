@@ -1,8 +1,10 @@
-"""Alerts: somebody is told when a budget passes a threshold, once for each period and threshold over all instances.
+"""Alerts: somebody is told when a budget passes a threshold, once for each period and threshold over all instances; and when a
+provider refuses the gateway's credential, once until it has been accepted for five minutes, or an hour later if it is not.
 
-Whoever creates `budgets/{id}/alerts/{period}-{threshold}` delivers; the audit entry is in the same commit. What fails, or is
-cut off by a kill, is found by the sweep and sent again over the channels that it failed on, with the same id: a channel
-whose answer got lost may tell twice. Nothing here is on a call's way: `watch` looks into memory, a thread does the rest.
+Whoever creates `budgets/{id}/alerts/{period}-{threshold}` delivers; the audit entry is in the same commit. So does who creates
+`providers/{id}/alerts/credential`, which lives for that hour. What fails, or is cut off by a kill, is found by the sweep and
+sent again over the channels that it failed on, with the same id: a channel whose answer got lost may tell twice. Nothing here
+is on a call's way: `watch` and `credential` look into memory, a thread does the rest.
 """
 
 import logging
@@ -13,13 +15,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from gateway.canonical.errors import GatewayError
 from gateway.canonical.store import AlreadyExists, Conflict, Create, Document, Json, Missing, Store, StoreError, StoreUnavailable
 from gateway.credentials.secrets import SecretError
-from gateway.spending.alert import EXAMPLE, Alert, Channel, PostFailed
+from gateway.spending.alert import EXAMPLE, Alert, Channel, Message, PostFailed
 from gateway.spending.learning import Recent
+from gateway.spending.refused_credential import REFUSED_KEPT_S, Refusals, RefusedCredential
 
 RETRY_S = (1.0, 3.0, 10.0, 30.0)
 SENDING_S = 120.0  # whoever claimed an alert and has not told by then is gone
@@ -63,7 +67,8 @@ class Alerts:
         self._lock = threading.Lock()
         self._quiet = threading.Condition(self._lock)
         self._seen: Recent[tuple[str, str], float] = Recent(SEEN_KEPT)  # the highest threshold that was passed on
-        self._waiting: deque[Alert] = deque()
+        self._refusals = Refusals()
+        self._waiting: deque[Callable[[], None]] = deque()
         self._working = False
 
     def watch(self, budget_id: str, period: str, thresholds: Sequence[float], used: int, limit: int, facts: Json) -> None:
@@ -82,10 +87,26 @@ class Alerts:
             for share in passed:
                 subject, unit = facts.get("subject"), str(facts.get("unit") or "usd")
                 alert_id = f"{name}-{share:g}"
-                self._waiting.append(Alert(alert_id, budget_id, name, subject, share, used, limit, unit, self._moment()))
-            if not self._working:
-                self._working = True
-                threading.Thread(target=self._work, name="alerts", daemon=True).start()
+                alert = Alert(alert_id, budget_id, name, subject, share, used, limit, unit, self._moment())
+                self._waiting.append(partial(self._tell, alert))
+            self._start()
+
+    def credential(self, provider: str, location: str, reason: str | None) -> None:
+        """Tells that a provider refuses the gateway's credential, and why; returns at once. None: it is accepted again."""
+        now = self._now()
+        with self._lock:
+            if len(self._waiting) >= QUEUE_MAX:
+                return
+            if reason is None:
+                if (until := self._refusals.accepted(provider, now)) is None:
+                    return
+                self._waiting.append(partial(self._accepted, provider, until))
+            elif self._refusals.is_news(provider, now):
+                message = RefusedCredential(provider, location, reason[:500], self._moment())
+                self._waiting.append(partial(self._tell, message))
+            else:
+                return
+            self._start()
 
     def test(self, budget_id: str) -> list[Delivery]:
         """Sends an example over every channel, and says what became of each. Blocks for some seconds."""
@@ -105,6 +126,12 @@ class Alerts:
         with self._quiet:
             return self._quiet.wait_for(lambda: not self._working, timeout_s)
 
+    def _start(self) -> None:
+        """Under the lock."""
+        if not self._working:
+            self._working = True
+            threading.Thread(target=self._work, name="alerts", daemon=True).start()
+
     def _work(self) -> None:
         """In a thread of its own, as long as there is something to tell."""
         while True:
@@ -113,59 +140,96 @@ class Alerts:
                     self._working = False
                     self._quiet.notify_all()
                     return
-                alert = self._waiting.popleft()
+                task = self._waiting.popleft()
             try:
-                self._tell(alert)
+                task()
             except Exception:
-                log.exception("alert %s of budget %s could not be told", alert.id, alert.budget)
+                log.exception("an alert could not be told")
 
-    def _tell(self, alert: Alert) -> None:
-        if not self._claim(alert):
+    def _tell(self, message: Message) -> None:
+        if not self._claim(message):
             return
-        log.warning("%s", alert.sentence())
-        self._note(_path(alert), self._deliver(alert, self._channels), attempts=1)
+        log.warning("%s", message.sentence())
+        self._note(message.path, self._deliver(message, self._channels), attempts=1)
 
-    def _claim(self, alert: Alert) -> bool:
+    def _accepted(self, provider: str, until: float) -> None:
+        """From then on a refusal is another one, whichever instance meets it."""
+        path, ends = RefusedCredential(provider, "", "", "").path, datetime.fromtimestamp(until, UTC)
+        try:
+            self._store.update(path, {"expires_at": ends}, timeout_s=TIMEOUT_S)
+        except Missing:
+            return
+        except StoreError as error:
+            log.warning("that provider %s takes the credential again cannot be written: %s", provider, error)
+
+    def _claim(self, message: Message) -> bool:
         """True for one instance alone. While the store is away it is asked again, a few times."""
         for wait_s in (*RETRY_S, None):
             try:
-                self._store.commit([Create(_path(alert), self._render(alert)), self._audit(alert)], timeout_s=TIMEOUT_S)
+                self._create(message)
                 return True
             except AlreadyExists:
-                return self._is_mine(alert)
+                return self._is_mine(message)
             except StoreUnavailable as error:
                 if wait_s is None:
-                    log.error("alert %s of budget %s cannot be claimed: %s", alert.id, alert.budget, error)
-                    self._forget(alert)
+                    log.error("alert %s cannot be claimed: %s", message.message_id, error)
+                    self._forget(message)
                     return False
                 self._wait(wait_s)
         return False
 
-    def _is_mine(self, alert: Alert) -> bool:
+    def _create(self, message: Message) -> None:
+        """AlreadyExists if it is told already. Of a credential it is told again when the document has expired: that only
+        `create` allows, so the audit entry follows."""
+        kept = timedelta(seconds=REFUSED_KEPT_S) if isinstance(message, RefusedCredential) else KEPT
+        at = datetime.fromtimestamp(self._now(), UTC)
+        document: Json = {
+            **message.facts(), "state": "sending", "attempts": 0, "deliveries": {}, "claimed_by": self._instance,
+            "claimed_at": at, "schema_version": SCHEMA_VERSION, "expires_at": at + kept,
+        }  # fmt: skip
+        entry = {"at": at, "who": WHO, "before": None, **message.audit(), "schema_version": SCHEMA_VERSION}
+        audit = Create(f"audit/audit_{random_names.token_hex(10)}", entry)
+        if isinstance(message, RefusedCredential):
+            self._store.create(message.path, document, timeout_s=TIMEOUT_S)
+            self._write_audit(audit)
+        else:
+            self._store.commit([Create(message.path, document), audit], timeout_s=TIMEOUT_S)
+
+    def _write_audit(self, entry: Create) -> None:
+        try:
+            self._store.commit([entry], timeout_s=TIMEOUT_S)
+        except StoreError as error:
+            log.warning("the audit entry of an alert is lost: %s", error)
+
+    def _is_mine(self, message: Message) -> bool:
         """The commit went through, and its answer got lost."""
         try:
-            document = self._store.get(_path(alert), timeout_s=TIMEOUT_S)
+            document = self._store.get(message.path, timeout_s=TIMEOUT_S)
         except StoreError:
             return False  # the sweep finds it
-        mine = document is not None and document.data.get("claimed_by") == self._instance
-        return mine and document is not None and document.data["attempts"] == 0
+        if document is None or document.data.get("claimed_by") != self._instance:
+            return False
+        return bool(document.data["attempts"] == 0 and document.data["at"] == message.at)
 
-    def _forget(self, alert: Alert) -> None:
-        """The next time the budget is drawn upon it is passed on again."""
+    def _forget(self, message: Message) -> None:
+        """The next time the budget is drawn upon, or the credential refused, it is passed on again."""
         with self._lock:
-            self._seen.pop((alert.budget, alert.period))
+            if isinstance(message, Alert):
+                self._seen.pop((message.budget, message.period))
+            elif isinstance(message, RefusedCredential):
+                self._refusals.forget(message.provider)
 
-    def _deliver(self, alert: Alert, channels: Sequence[Channel]) -> list[Delivery]:
-        return [self._send(channel, alert) for channel in channels]
+    def _deliver(self, message: Message, channels: Sequence[Channel]) -> list[Delivery]:
+        return [self._send(channel, message) for channel in channels]
 
-    def _send(self, channel: Channel, alert: Alert) -> Delivery:
+    def _send(self, channel: Channel, message: Message) -> Delivery:
         try:
-            channel.send(alert, self._now())
+            channel.send(message, self._now())
         except FAILURES as error:
-            log.warning("alert %s of budget %s was not delivered by %s: %s", alert.id, alert.budget, channel.name, error)
+            log.warning("alert %s was not delivered by %s: %s", message.message_id, channel.name, error)
             return Delivery(channel.name, False, str(error)[:300])
         except Exception as error:  # one channel's fault must not silence the others
-            log.exception("alert %s of budget %s: channel %s failed", alert.id, alert.budget, channel.name)
+            log.exception("alert %s: channel %s failed", message.message_id, channel.name)
             return Delivery(channel.name, False, f"{type(error).__name__}; the log shows more")
         return Delivery(channel.name, True, "delivered")
 
@@ -196,32 +260,14 @@ class Alerts:
         self._note(document.path, deliveries, data["attempts"] + 1)
         return all(one.delivered for one in deliveries)
 
-    def _render(self, alert: Alert) -> Json:
-        at = datetime.fromtimestamp(self._now(), UTC)
-        return {
-            "budget": alert.budget, "period": alert.period, "subject": alert.subject, "threshold": alert.threshold,
-            "used": alert.used, "limit": alert.limit, "unit": alert.unit, "at": alert.at, "state": "sending",
-            "attempts": 0, "deliveries": {}, "claimed_by": self._instance, "claimed_at": at,
-            "schema_version": SCHEMA_VERSION, "expires_at": at + KEPT,
-        }  # fmt: skip
-
-    def _audit(self, alert: Alert) -> Create:
-        """As administration writes its own."""
-        after = {name: getattr(alert, name) for name in ("period", "subject", "threshold", "used", "limit", "unit")}
-        at = datetime.fromtimestamp(self._now(), UTC)
-        entry = {"at": at, "who": WHO, "action": "budget.alert", "target": f"budgets/{alert.budget}", "before": None}
-        return Create(f"audit/audit_{random_names.token_hex(10)}", {**entry, "after": after, "schema_version": SCHEMA_VERSION})
-
     def _moment(self) -> str:
         return datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _path(alert: Alert) -> str:
-    return f"budgets/{alert.budget}/alerts/{alert.id}"
-
-
-def _parse(document: Document) -> Alert:
+def _parse(document: Document) -> Message:
     data = document.data
+    if "provider" in data:
+        return RefusedCredential(**{name: data[name] for name in RefusedCredential.__slots__})
     return Alert(document.id, **{name: data[name] for name in Alert.__slots__ if name not in ("id", "test")})
 
 

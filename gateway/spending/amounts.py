@@ -1,23 +1,26 @@
 """What a call may cost before it is made, and what it did cost: the quantities that budgets count."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Protocol
+
+import msgspec
 
 from gateway.canonical.call import Call, Target
 from gateway.canonical.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Amounts:
-    """One call's quantities. `input_tokens` are counted by the rule of `counted_input_tokens`."""
+class Amounts(msgspec.Struct, frozen=True, gc=False):
+    """One call's quantities. `input_tokens` are counted by the rule of `counted_input_tokens`.
+
+    A Struct, as whatever several are made of for each call: that takes a tenth of the time of a frozen dataclass.
+    """
 
     cost_nanodollars: int
     input_tokens: int
     output_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(msgspec.Struct, frozen=True, gc=False):
     """`likely` is what such calls used so far; `worst` is what this one cannot exceed."""
 
     likely: Amounts
@@ -27,9 +30,11 @@ class Estimate:
 class Estimates(Protocol):
     """What calls will use, learned from what calls used. Cheap, in memory, safe to call from many threads."""
 
-    def estimate(self, call: Call, target: Target) -> Estimate: ...
+    def estimate(self, call: Call, target: Target, params: Mapping[str, bytes] | None = None) -> Estimate:
+        """Before it is made. `params` are members, as JSON, that replace the caller's own at this target."""
 
-    def learn(self, call: Call, target: Target, usage: Usage, cost_nanodollars: int) -> None: ...
+    def learn(self, call: Call, target: Target, usage: Usage, cost_nanodollars: int) -> None:
+        """After it: what the target that answered says was used."""
 
 
 CACHE_READS_PER_TOKEN = 10

@@ -1,5 +1,6 @@
 """Budgets as an operator wrote them: `budgets/{id}` documents, read into integers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -8,10 +9,7 @@ from typing import Any, Literal, get_args
 from gateway.canonical.money import NANO_PER_DOLLAR, format_dollars
 from gateway.canonical.store import Json
 from gateway.spending.amounts import Amounts
-from gateway.spending.holds import Hold, Reserve, Unlimited, reserve_unlimited
 from gateway.spending.periods import PERIOD_KINDS, Period, PeriodKind, period_at
-
-__all__ = ["Budget", "Hold", "Reserve", "Unlimited", "parse_budget", "reserve_unlimited"]
 
 ScopeType = Literal["organization", "project", "user", "group", "key", "provider", "model", "metadata", "session"]
 Unit = Literal["usd", "tokens", "input_tokens", "output_tokens", "requests", "parallel"]
@@ -58,20 +56,6 @@ class Budget:
         """A limit that a client meets by waiting a moment, rather than by asking for money."""
         return self.unit == "parallel" or self.period == "minute"
 
-    def count(self, amounts: Amounts) -> int:
-        """What a call with these amounts uses of this budget."""
-        match self.unit:
-            case "usd":
-                return amounts.cost_nanodollars
-            case "tokens":
-                return amounts.input_tokens + amounts.output_tokens
-            case "input_tokens":
-                return amounts.input_tokens
-            case "output_tokens":
-                return amounts.output_tokens
-            case "requests" | "parallel":
-                return 1
-
     def degraded_limit(self, now: float) -> int:
         """What one instance may admit while the store is away: 1 % of the limit, at least one call or token, at most $5."""
         limit = self.limit(now)
@@ -83,6 +67,19 @@ class Budget:
     def render_amount(self, amount: int) -> str:
         """For people: `$12.50`, `1000 tokens`."""
         return f"${format_dollars(amount)}" if self.unit == "usd" else f"{amount} {UNIT_IN_WORDS[self.unit]}"
+
+
+def count(amounts: Amounts, *, over: bool = False) -> Mapping[Unit, int]:
+    """What a call with these amounts uses of a budget, by the budget's unit. One that is `over` is no open call any more."""
+    input_tokens, output_tokens = amounts.input_tokens, amounts.output_tokens
+    return {
+        "usd": amounts.cost_nanodollars,
+        "tokens": input_tokens + output_tokens,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "requests": 1,
+        "parallel": 0 if over else 1,
+    }
 
 
 def parse_budget(budget_id: str, data: Json) -> Budget:

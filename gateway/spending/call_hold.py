@@ -1,101 +1,128 @@
 """The hold of one call: its parts of every account that counts it, settled together and once."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from gateway.canonical.call import Call, Target
+from gateway.canonical.call import Call, Caller, Target
 from gateway.canonical.store import Json, Write
 from gateway.canonical.usage import Usage
 from gateway.spending import refusals
-from gateway.spending.account import Part
+from gateway.spending.account import Account, Part
 from gateway.spending.amounts import Amounts, Estimates, amounts_of
+from gateway.spending.budgets import Unit, count
+from gateway.spending.matching import BudgetBook, Match
+
+
+class Desk(Protocol):
+    """What a hold needs of the ledger. `lock` is held around whatever touches an account."""
+
+    @property
+    def lock(self) -> threading.Lock: ...
+
+    @property
+    def now(self) -> Callable[[], float]: ...
+
+    @property
+    def estimates(self) -> Estimates: ...
+
+    def account(self, match: Match, now: float) -> Account: ...
 
 
 class CallHold:
-    """A `Hold`. `lock` is the ledger's, and held around whatever touches an account."""
+    """A `Hold`. `book` are the budgets by which the call was admitted; `targets` says where it may go, the first one first."""
 
-    def __init__(
-        self,
-        call: Call,
-        target: Target,
-        likely: Amounts,
-        estimates: Estimates,
-        lock: threading.Lock,
-        now: Callable[[], float],
-    ) -> None:
-        self.call = call
+    __slots__ = ("_admitted_at", "_book", "_call", "_desk", "_ended", "_likely", "_open_call", "_targets", "parts")
+
+    def __init__(self, desk: Desk, book: BudgetBook, call: Call, targets: tuple[Target, ...], likely: Amounts) -> None:
         self.parts: list[Part] = []
-        self._target = target
+        self._desk = desk
+        self._book = book
+        self._call = call
+        self._targets = targets
         self._likely = likely
-        self._estimates = estimates
-        self._lock = lock
-        self._now = now
+        self._admitted_at = desk.now()
         self._ended = False
         self._open_call: Json | None = None
 
-    def settle(self, usage: Usage, cost_nanodollars: int) -> list[Write]:
-        amounts = amounts_of(usage, cost_nanodollars)
-        with self._lock:
+    @property
+    def caller(self) -> Caller:
+        return self._call.caller
+
+    def settle(self, usage: Usage, cost_nanodollars: int, target: Target | None = None) -> list[Write]:
+        used, answered = count(amounts_of(usage, cost_nanodollars), over=True), target or self._targets[0]
+        writes: list[Write] = []
+        with self._desk.lock:
             if self._ended:
                 return []
             self._ended = True
-            now = self._now()
-            writes = []
+            now = self._desk.now()
+            if self._book.by_target and len(self._targets) > 1:
+                self._turn_to(answered, used, now)
             for part in self.parts:
-                budget = part.account.budget
-                used = 0 if budget.unit == "parallel" else budget.count(amounts)
-                writes += part.account.settle(part, used, now)
+                account = part.account
+                writes += account.settle(part, used[account.budget.unit], now)
         if usage.completeness == "final":
-            self._estimates.learn(self.call, self._target, usage, cost_nanodollars)
+            self._desk.estimates.learn(self._call, answered, usage, cost_nanodollars)
         return writes
 
     def release(self) -> None:
-        with self._lock:
+        with self._desk.lock:
             if self._ended:
                 return
             self._ended = True
+            now = self._desk.now()
             for part in self.parts:
-                part.account.release(part, self._now())
+                part.account.release(part, now)
 
     def render(self) -> list[Json]:
         return [hold for part in self.parts for hold in _render_part(part)]
 
     def headers(self) -> dict[str, str]:
-        return refusals.headers(part.account for part in self.parts)
+        return refusals.headers([part.account for part in self.parts])
 
     def open_call(self) -> Json:
         """What allowances say of this call while it is open: enough for its usage document, if this process dies."""
         if self._open_call is None:
-            self._open_call = _render_open(self.call, self._target, self._likely)
+            self._open_call = _render_open(self._call, self._targets[0], self._likely)
         return self._open_call
+
+    def _turn_to(self, answered: Target, used: Mapping[Unit, int], now: float) -> None:
+        """Budgets of providers and models count what they answered: what others hold goes back, and those that were not
+        expected to be drawn on pay without a hold, for the period in which the call was admitted."""
+        due = {match.name: match for match in self._book.matching(self._call, answered)}
+        kept = []
+        for part in self.parts:
+            if due.pop(part.account.name, None) is None:
+                part.account.release(part, now)
+            else:
+                kept.append(part)
+        for match in due.values():
+            account = self._desk.account(match, self._admitted_at)
+            kept.append(account.join(used[match.budget.unit], self.open_call, now))
+        self.parts = kept
 
 
 def _render_part(part: Part) -> list[Json]:
     """One entry; a second one, worth nothing, while two allowances might be the one that stands in the store."""
-    budget, period = part.account.budget.id, part.account.path.rpartition("/")[2]
-    first, *others = part.allowance_ids or (None,)
-    entry = {"budget": budget, "period": period, "allowance": first, "held": part.held, "settled": part.settled}
-    return [entry, *({**entry, "allowance": other, "held": 0, "settled": 0} for other in others)]
+    account, ids = part.account, part.allowance_ids
+    entry = {
+        "budget": account.budget.id,
+        "period": account.period_id,
+        "allowance": ids[0] if ids else None,
+        "held": part.held,
+        "settled": part.settled,
+    }
+    return [entry] if len(ids) < 2 else [entry, *({**entry, "allowance": other, "held": 0, "settled": 0} for other in ids[1:])]
 
 
 def _render_open(call: Call, target: Target, likely: Amounts) -> Json:
-    caller = call.caller
     return {
         "request_id": call.id,
-        "project": caller.project,
+        "project": call.caller.project,
         "at": call.at,
         "facts": {
-            "key_id": caller.key_id,
-            "user": caller.user,
-            "groups": list(caller.groups),
-            "metadata": {**call.metadata, **caller.metadata},
-            "trace_id": call.trace_id,
-            "session_id": call.session_id,
-            "agent_id": call.agent_id,
-            "parent_agent_id": call.parent_agent_id,
-            "dialect": call.dialect,
-            "stream": call.request.stream,
-            "asked_model": call.asked_model,
+            **call.facts(),
             "model": target.model,
             "provider": target.provider.id,
             "location": target.location,

@@ -15,18 +15,20 @@ The excess of such a call is a debt of its budget.
 """
 
 import threading
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 from gateway.canonical.call import Call, Target
-from gateway.canonical.usage import Tokens, Usage
+from gateway.canonical.json_object import JsonObject
+from gateway.canonical.usage import Usage
 from gateway.catalog.dearest import kin_of
 from gateway.catalog.models import find, vendor_of
 from gateway.catalog.rows import Model
 from gateway.spending.amounts import Amounts, Estimate, counted_input_tokens
 from gateway.spending.learning import Habit, Mean, Recent
 from gateway.spending.media import IMAGE_TOKENS_MAX
-from gateway.spending.prices import PriceBook
+from gateway.spending.prices import PriceBook, Rates
 from gateway.spending.sizes import Size, size_of
 
 BYTES_PER_TOKEN = 3.5
@@ -36,9 +38,9 @@ PAGE_TOKENS_MAX = IMAGE_TOKENS_MAX + 6_000
 SEARCH_TOKENS_MAX = 25_000
 LONG_CONTEXT_TOKENS = 1_000_000  # where a price tier lies beyond the usual window
 CALLS_UNTIL_TRUSTED = 5
+LESSONS_EVERY_S = 0.02  # of calls that a key makes more often only some teach: the others would say the same
 HABITS_KEPT = 10_000
 SIZES_KEPT = 10_000
-PROMPT_CLASSES = ("input", "cache_read", "cache_write_5m", "cache_write_1h")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,80 +60,76 @@ class LearnedEstimates:
         self._lock = threading.Lock()
         self._habits: Recent[tuple[str, str], Habit] = Recent(HABITS_KEPT)  # ("", model): every key's calls together
         self._corrections: Recent[str, Mean] = Recent(HABITS_KEPT)
-        self._sizes: Recent[str, Size] = Recent(SIZES_KEPT)  # of calls that are under way
+        self._sizes: dict[str, Size] = {}  # of calls that are under way, the oldest first
 
-    def estimate(self, call: Call, target: Target) -> Estimate:
-        """Some tens of microseconds for a request of 100 KB of text; no waiting, no store."""
+    def estimate(self, call: Call, target: Target, params: Mapping[str, bytes] | None = None) -> Estimate:
+        """Ten microseconds, some more for a request of 100 KB of text; no waiting, no store."""
+        model = target.model
         with self._lock:
-            size = self._sizes.get(call.id)
-        if size is None:
-            size = size_of(call.request.document)
-            with self._lock:
-                self._sizes.put(call.id, size)
-        limits = limits_of(target.model, target.provider.kind)
-        worst = self._worst(size, limits, target)
-        likely = self._likely(size, limits, call, target)
-        return Estimate(likely=_least(likely, worst), worst=worst)
+            size = self._sizes.get(call.id) or self._measure(call)
+            if params:
+                size = size_of(JsonObject(call.request.document.edited(put=params)))
+            correction = self._corrections.get(model)
+            ratio = correction.value if correction else 1.0
+            habit = self._habit(call.caller.key_id, model)
+            output, price_factor, counted = habit.output_tokens.value, habit.price_factor.value, habit.counted_factor.value
+        limits = limits_of(model, target.provider.kind)
+        rates, worst_rates = self._prices.rates_of_calls(target, fast=size.fast)
+        worst = _worst(size, limits, worst_rates)
+        prompt = int(_prompt_tokens(size, ratio))
+        output_tokens = min(int(output), _output_limit(size, limits)) * size.answers
+        cost = _likely_cost(rates, prompt, price_factor, output_tokens, size)
+        likely = Amounts(
+            min(cost, worst.cost_nanodollars),
+            min(int(prompt * counted), worst.input_tokens),
+            min(output_tokens, worst.output_tokens),
+        )
+        return Estimate(likely, worst)
 
     def learn(self, call: Call, target: Target, usage: Usage, cost_nanodollars: int) -> None:
         """From the provider's closing figures only; what was cut off or estimated teaches nothing."""
+        tokens = usage.total()
+        prompt = tokens.prompt
         with self._lock:
-            size = self._sizes.pop(call.id)
-        prompt = usage.total().prompt
-        if usage.completeness != "final" or not prompt:
-            return
-        size = size or size_of(call.request.document)
-        factor = self._price_factor(target, usage, prompt, cost_nanodollars)
-        with self._lock:
+            size = self._sizes.pop(call.id, None)
+            if usage.completeness != "final" or not prompt:
+                return
+            own = self._habits.get_or_put((call.caller.key_id, target.model), Habit)
+            if 0.0 < call.started - own.learned_at < LESSONS_EVERY_S:
+                return
+            own.learned_at = call.started
+            size = size or size_of(call.request.document)
             if not size.uses and not size.compacts and (expected := _prompt_tokens(size, 1.0)):
-                self._corrections.get_or_put(target.model, lambda: Mean(1.0)).learn(min(4.0, prompt / expected))
-            for key in (call.caller.key_id, ""):
-                habit = self._habits.get_or_put((key, target.model), Habit)
-                habit.output_tokens.learn(max(1.0, usage.total().output))
-                habit.counted_factor.learn(max(0.01, counted_input_tokens(usage) / prompt))
+                self._corrections.get_or_put(target.model, _new_correction).learn(min(4.0, prompt / expected))
+            output, counted = max(1.0, tokens.output), max(0.01, counted_input_tokens(usage) / prompt)
+            factor = self._price_factor(target, usage, prompt, cost_nanodollars)
+            for habit in (own, self._habits.get_or_put(("", target.model), Habit)):
+                habit.output_tokens.learn(output)
+                habit.counted_factor.learn(counted)
                 if factor is not None:
                     habit.price_factor.learn(factor)
 
+    def _measure(self, call: Call) -> Size:
+        if len(self._sizes) >= SIZES_KEPT:
+            del self._sizes[next(iter(self._sizes))]
+        size = self._sizes[call.id] = size_of(call.request.document)
+        return size
+
     def _price_factor(self, target: Target, usage: Usage, prompt: int, cost_nanodollars: int) -> float | None:
         """What the prompt really cost as a part of what it costs uncached."""
-        rest = Tokens(output=usage.total().output)
-        without_prompt = self._cost(target, replace(usage, tokens=rest, iterations=()))
-        uncached = self._cost(target, replace(usage, tokens=Tokens(input=prompt), iterations=(), searches=0))
+        rates = self._prices.rates(target, fast=usage.fast, us_only=usage.us_only)
+        uncached = rates.nanodollars(rates.step(prompt).input * prompt)
         if not uncached:
             return None
-        return min(4.0, max(0.01, (cost_nanodollars - without_prompt) / uncached))
-
-    def _likely(self, size: Size, limits: Limits, call: Call, target: Target) -> Amounts:
-        with self._lock:
-            correction = self._corrections.get(target.model)
-            habit = self._habit(call.caller.key_id, target.model)
-            ratio = correction.value if correction else 1.0
-            output, price_factor, counted = habit.output_tokens.value, habit.price_factor.value, habit.counted_factor.value
-        prompt = int(_prompt_tokens(size, ratio))
-        output_tokens = min(int(output), _output_limit(size, limits)) * size.answers
-        uncached = self._cost(target, Usage(Tokens(input=prompt), fast=size.fast))
-        rest = self._cost(target, Usage(Tokens(output=output_tokens), searches=min(1, size.uses), fast=size.fast))
-        return Amounts(int(uncached * price_factor) + rest, int(prompt * counted), output_tokens)
+        rest = rates.nanodollars(rates.base.output * usage.total().output + rates.search * usage.searches)
+        return min(4.0, max(0.01, (cost_nanodollars - rest) / uncached))
 
     def _habit(self, key_id: str, model: str) -> Habit:
         """The key's own once it made some calls, until then that of all keys."""
         own = self._habits.get((key_id, model))
-        if own is not None and own.count >= CALLS_UNTIL_TRUSTED:
+        if own is not None and own.output_tokens.count >= CALLS_UNTIL_TRUSTED:
             return own
         return self._habits.get(("", model)) or own or Habit()
-
-    def _worst(self, size: Size, limits: Limits, target: Target) -> Amounts:
-        output = _output_limit(size, limits) * size.answers
-        prompt = limits.window if size.open_ended else min(limits.window, _prompt_tokens_max(size, limits))
-        if size.uses:
-            grown = min(limits.window, prompt + size.uses * SEARCH_TOKENS_MAX + output)
-            prompt = grown * (size.uses + 1)
-        passes = 2 if size.compacts else 1
-        cost = max(self._cost(target, _worst_usage(name, prompt, output, size)) for name in PROMPT_CLASSES)
-        return Amounts(cost, prompt * passes, output * passes)
-
-    def _cost(self, target: Target, usage: Usage) -> int:
-        return self._prices.cost(target.model, target.provider.kind, target.location, usage).nanodollars
 
 
 @lru_cache(maxsize=4_096)
@@ -151,9 +149,26 @@ def _window(model: Model) -> int:
     return LONG_CONTEXT_TOKENS if beyond else model.context_window
 
 
-def _worst_usage(prompt_class: str, prompt: int, output: int, size: Size) -> Usage:
-    one_pass = Tokens(output=output, **{prompt_class: prompt})
-    return Usage(one_pass, size.uses, size.fast, us_only=True, iterations=(one_pass,) if size.compacts else ())
+def _worst(size: Size, limits: Limits, rates: Rates) -> Amounts:
+    output = _output_limit(size, limits) * size.answers
+    prompt = limits.window if size.open_ended else min(limits.window, _prompt_tokens_max(size, limits))
+    if size.uses:
+        grown = min(limits.window, prompt + size.uses * SEARCH_TOKENS_MAX + output)
+        prompt = grown * (size.uses + 1)
+    passes = 2 if size.compacts else 1
+    step = rates.step(prompt)
+    units = passes * (prompt * step.dearest_input + output * step.output) + size.uses * rates.search
+    return Amounts(rates.nanodollars(units), prompt * passes, output * passes)
+
+
+def _likely_cost(rates: Rates, prompt: int, price_factor: float, output: int, size: Size) -> int:
+    uncached = rates.nanodollars(rates.step(prompt).input * prompt)
+    rest = rates.nanodollars(rates.base.output * output + rates.search * min(1, size.uses))
+    return int(uncached * price_factor) + rest
+
+
+def _new_correction() -> Mean:
+    return Mean(1.0)
 
 
 def _output_limit(size: Size, limits: Limits) -> int:
@@ -167,11 +182,3 @@ def _prompt_tokens(size: Size, ratio: float) -> float:
 def _prompt_tokens_max(size: Size, limits: Limits) -> int:
     media = size.media_tokens if limits.is_claude else max(size.media_tokens, size.images * IMAGE_TOKENS_MAX)
     return size.text_bytes + media + size.pdf_pages * PAGE_TOKENS_MAX + FRAME_TOKENS_MAX
-
-
-def _least(likely: Amounts, worst: Amounts) -> Amounts:
-    return Amounts(
-        min(likely.cost_nanodollars, worst.cost_nanodollars),
-        min(likely.input_tokens, worst.input_tokens),
-        min(likely.output_tokens, worst.output_tokens),
-    )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.canonical.call import Call, Plan
+from gateway.canonical.call import Call, Plan, Target
 from gateway.canonical.steps import Steps
 from gateway.canonical.store import Json, Write
 from gateway.canonical.usage import Usage
@@ -12,8 +12,9 @@ from gateway.canonical.usage import Usage
 class Hold(Protocol):
     """Money set aside for one call. Ends once: settled with what it cost, or released unused. All that follows is ignored."""
 
-    def settle(self, usage: Usage, cost_nanodollars: int) -> list[Write]:
-        """The writes to commit in one batch with the usage document, which must be a Create: that makes them count once."""
+    def settle(self, usage: Usage, cost_nanodollars: int, target: Target | None = None) -> list[Write]:
+        """The writes to commit in one batch with the usage document, which must be a Create: that makes them count once.
+        `target` is the one that answered, where that may be another than the plan's first."""
 
     def release(self) -> None:
         """For a call that never went out. Nothing is counted."""
@@ -32,7 +33,7 @@ Reserve = Callable[[Call, Plan], Steps[Hold]]
 class Unlimited:
     """The hold of a call that no budget counts."""
 
-    def settle(self, usage: Usage, cost_nanodollars: int) -> list[Write]:
+    def settle(self, usage: Usage, cost_nanodollars: int, target: Target | None = None) -> list[Write]:
         return []
 
     def release(self) -> None:
@@ -46,8 +47,3 @@ class Unlimited:
 
 
 UNLIMITED = Unlimited()
-
-
-def reserve_unlimited(call: Call, plan: Plan) -> Steps[Hold]:
-    return UNLIMITED
-    yield  # steps, of which there are none

@@ -11,31 +11,39 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+SHARE = 0.9
 STEP_MIN = 0.08
 STEPS_FAST = 10.0
+CALLS_UNTIL_STEADY = math.ceil(STEPS_FAST / STEP_MIN)  # from then on every step is the least
+UP, DOWN = math.exp(STEP_MIN * SHARE), math.exp(-STEP_MIN * (1.0 - SHARE))
 
 
 @dataclass(slots=True)
 class Quantile:
     """A running quantile of positive values in constant memory: each value above it pushes it up, each below lets it
-    sink, so that `share` of them lie below in the long run. Works by factors, as token counts spread by factors;
+    sink, so that `SHARE` of them lie below in the long run. Works by factors, as token counts spread by factors;
     old values weigh ever less.
 
     Method: stochastic approximation (Robbins and Monro 1951) on the logarithm.
     """
 
     value: float
-    share: float = 0.9
     count: int = 0
 
     def learn(self, seen: float) -> None:
-        step = max(STEP_MIN, 1.0 / (1.0 + self.count / STEPS_FAST))
-        self.count += 1
-        push = step * self.share if seen > self.value else -step * (1.0 - self.share)
-        if self.count == 1:  # the first value says more than a first guess
-            push = math.log(max(seen, 1e-9) / self.value) / 2
-        moved = self.value * math.exp(push)
-        self.value = min(moved, seen) if push > 0 else max(moved, min(seen, self.value))
+        value, count = self.value, self.count
+        self.count = count + 1
+        if seen > value:
+            self.value = min(value * (UP if count >= CALLS_UNTIL_STEADY else self._first_step(seen)), seen)
+        else:
+            self.value = max(value * (DOWN if count >= CALLS_UNTIL_STEADY else self._first_step(seen)), seen)
+
+    def _first_step(self, seen: float) -> float:
+        """The factor of one of the first steps, which are longer; the first value of all says more than a first guess."""
+        if self.count == 1:
+            return math.sqrt(max(seen, 1e-9) / self.value)
+        step = max(STEP_MIN, 1.0 / (1.0 + (self.count - 1) / STEPS_FAST))
+        return math.exp(step * SHARE if seen > self.value else -step * (1.0 - SHARE))
 
 
 @dataclass(slots=True)
@@ -53,15 +61,12 @@ class Mean:
 @dataclass(slots=True)
 class Habit:
     """How calls of one kind turn out. `output_tokens`; `price_factor`: what a prompt token cost, as a part of an uncached one;
-    `counted_factor`: how much of it token budgets count."""
+    `counted_factor`: how much of it token budgets count. `learned_at`: when the last call that taught began, monotonic."""
 
     output_tokens: Quantile = field(default_factory=lambda: Quantile(2_048.0))
     price_factor: Quantile = field(default_factory=lambda: Quantile(1.25))
     counted_factor: Quantile = field(default_factory=lambda: Quantile(1.0))
-
-    @property
-    def count(self) -> int:
-        return self.output_tokens.count
+    learned_at: float = float("-inf")
 
 
 class Recent(Generic[K, V]):

@@ -13,7 +13,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.canonical.call import Call, Plan
 from gateway.canonical.steps import Signal, Steps, Until, Work
@@ -21,11 +21,12 @@ from gateway.canonical.store import Json, Missing, Store, StoreError, StoreUnava
 from gateway.spending import refusals, transfers
 from gateway.spending.account import LIFE_S, Account, Fate, Part, Transfer, Waiter
 from gateway.spending.ageing import Ageing
-from gateway.spending.amounts import Estimate, Estimates
+from gateway.spending.amounts import Estimates
 from gateway.spending.bookkeeper import Bookkeeper
 from gateway.spending.budgets import Budget, parse_budget
 from gateway.spending.call_hold import CallHold
 from gateway.spending.directory import BudgetDirectory
+from gateway.spending.draws import Draw, find_draws, is_counted
 from gateway.spending.holds import UNLIMITED, Hold
 from gateway.spending.matching import Match
 from gateway.spending.recovery import Recovery, SweepReport
@@ -64,16 +65,17 @@ class Ledger:
         own_thread: bool = True,
     ) -> None:
         self.directory = BudgetDirectory(store, clock)
+        self.estimates = estimates
+        self.now = now
+        self.lock = threading.Lock()
         self._store = store
-        self._estimates = estimates
-        self._now = now
         self._watch = watch
         self._recovery = Recovery(store, now, retention_days)
         self._instance = instance
         self._process: int | None = None
         self._number = 0
-        self._lock = threading.Lock()
         self._accounts: dict[tuple[str, str], Account] = {}
+        self._current: dict[tuple[str, str | None], Account] = {}  # of these, the one that calls draw on now, by `Match.name`
         self._budgets: dict[str, Budget] = {}
         self._ageing: dict[str, Ageing] = {}  # by unit
         self._keeper = Bookkeeper(self.tick) if own_thread else None
@@ -84,17 +86,17 @@ class Ledger:
         if not book:
             return UNLIMITED
         matches = book.matching(call, plan.targets[0])
-        if not matches:
+        if not matches and not is_counted(book, call, plan):
             return UNLIMITED
         self._budgets = book.by_id
         if self._keeper is not None:
             self._keeper.start()
-        strict = any(match.budget.mode == "strict" for match in matches)
-        estimates = [self._estimates.estimate(call, target) for target in (plan.targets if strict else plan.targets[:1])]
-        hold = CallHold(call, plan.targets[0], estimates[0].likely, self._estimates, self._lock, self._now)
+        draws, likely = find_draws(book, matches, call, plan, self.estimates)
+        hold = CallHold(self, book, call, plan.targets, likely)
         try:
-            for match in matches:
-                part = yield from self._take(match, *_needs(match.budget, estimates), hold)
+            self._take_at_hand(draws, hold)
+            for match, need, most in draws[len(hold.parts) :]:
+                part = yield from self._take(match, need, most, hold)
                 hold.parts.append(part)
         except BaseException:
             hold.release()
@@ -103,17 +105,17 @@ class Ledger:
 
     def tick(self) -> None:
         """One round of looking after all accounts, every half a second."""
-        now = self._now()
-        with self._lock:
+        now = self.now()
+        with self.lock:
             accounts = list(self._accounts.items())
         for name, account in accounts:
             self._recovery.follow_up(account)
-            with self._lock:
+            with self.lock:
                 budget = self._budgets.get(account.budget.id)
                 if budget is not None:
                     account.follow(budget, now)
                 if account.is_over(now):
-                    del self._accounts[name]
+                    self._forget(name, account)
                     continue
                 account.grow(now)
                 if account.busy or now < account.away_until:
@@ -131,12 +133,12 @@ class Ledger:
         until = time.monotonic() + timeout_s
         if self._keeper is not None:
             self._keeper.stop(timeout_s)
-        with self._lock:
+        with self.lock:
             accounts = list(self._accounts.values())
         for account in accounts:
             while account.busy and time.monotonic() < until:
                 time.sleep(0.01)
-            with self._lock:
+            with self.lock:
                 if account.busy or time.monotonic() > until:
                     continue
                 account.busy = True
@@ -147,15 +149,25 @@ class Ledger:
         document = self._store.get(f"budgets/{budget_id}")
         if document is None:
             raise LookupError(f"there is no budget {budget_id}; `budget list` shows which there are")
-        return read_state(self._store, parse_budget(document.id, document.data), subject, self._now())
+        return read_state(self._store, parse_budget(document.id, document.data), subject, self.now())
+
+    def _take_at_hand(self, draws: Sequence[Draw], hold: CallHold) -> None:
+        """The call's parts from memory, up to the first that has to be borrowed, or is refused."""
+        now, open_call, parts = self.now(), hold.open_call, hold.parts
+        with self.lock:
+            for match, need, most in draws:
+                part = self.account(match, now).take(need, most, open_call, now)
+                if part is None:
+                    return
+                parts.append(part)
 
     def _take(self, match: Match, need: int, most: int, hold: CallHold) -> Steps[Part]:
         """The call's part of one account: from memory, or borrowed."""
-        now = self._now()
-        with self._lock:
-            account = self._account(match, now)
+        now = self.now()
+        with self.lock:
+            account = self.account(match, now)
             if account.is_hopeless(need):
-                raise refusals.refusal(account, need, hold.call.caller, now)
+                raise refusals.refusal(account, need, hold.caller, now)
             part = account.take(need, most, hold.open_call, now)
             if part is not None:
                 return part
@@ -181,21 +193,21 @@ class Ledger:
                     return self._take_degraded(account, waiter, hold)
                 if account.is_hopeless(waiter.need) or asked == ASKS_MAX - 1:
                     break
-                with self._lock:
+                with self.lock:
                     if waiter.part is None:
                         waiter.fate, waiter.signal = Fate.WAITING, Signal()
-            raise refusals.refusal(account, waiter.need, hold.call.caller, self._now())
+            raise refusals.refusal(account, waiter.need, hold.caller, self.now())
         finally:
-            with self._lock:
+            with self.lock:
                 if waiter in account.waiters:
                     account.waiters.remove(waiter)
                 if waiter.part is not None and not taken:
-                    account.release(waiter.part, self._now())
+                    account.release(waiter.part, self.now())
 
     def _borrow(self, account: Account, waiter: Waiter) -> Steps[None]:
         """Until the waiter's fate is known: does the borrowing for all who wait, or waits for who does."""
         while True:
-            with self._lock:
+            with self.lock:
                 if waiter.fate is not Fate.WAITING:
                     return
                 leads = not account.busy
@@ -214,7 +226,7 @@ class Ledger:
 
         def serve() -> None:
             nonlocal begun
-            with self._lock:
+            with self.lock:
                 if begun:
                     return
                 begun = True
@@ -223,22 +235,22 @@ class Ledger:
         try:
             yield Work(serve)
         finally:
-            with self._lock:
+            with self.lock:
                 given_up, begun = not begun, True
             if given_up:
                 self._hand_on(account)
 
     def _park(self, waiter: Waiter) -> Steps[None]:
         """A moment for money that others give back."""
-        with self._lock:
+        with self.lock:
             if waiter.fate is not Fate.SHORT:
                 return
             waiter.signal = signal = Signal()
         yield Until(signal, PARK_S)
 
     def _take_degraded(self, account: Account, waiter: Waiter, hold: CallHold) -> Part:
-        now = self._now()
-        with self._lock:
+        now = self.now()
+        with self.lock:
             if account.budget.mode == "shadow":
                 return Part(account, hold.open_call, waiter.need, waiter.need, now, covered=False)
             part = None
@@ -248,8 +260,12 @@ class Ledger:
             raise refusals.away(account)
         return part
 
-    def _account(self, match: Match, now: float) -> Account:
+    def account(self, match: Match, now: float) -> Account:
+        """Of the period in which `now` lies. The lock is held."""
         budget = match.budget
+        account = self._current.get(match.name)
+        if account is not None and account.budget is budget and account.since <= now < account.until:
+            return account
         period = budget.period_at(now)
         name = (budget.id, match.account_id(period.id))
         account = self._accounts.get(name)
@@ -259,29 +275,35 @@ class Ledger:
             account = self._accounts[name] = Account(budget, period, path, match.subject, now, ageing)
         else:
             account.follow(budget, now)
+        self._current[match.name] = account
         return account
+
+    def _forget(self, name: tuple[str, str], account: Account) -> None:
+        del self._accounts[name]
+        if self._current.get(account.name) is account:
+            del self._current[account.name]
 
     def _serve(self, account: Account, *, closing: bool = False) -> None:
         """Writes for an account while there is something to write. `busy` was set by the caller: one at a time."""
         try:
             for _ in range(PASSES_MAX):
-                with self._lock:
+                with self.lock:
                     doubtful = account.is_doubtful()
                 if doubtful and not self._look(account):
                     return
-                with self._lock:
-                    account.grant(self._now())
-                    transfer = account.plan(self._now(), new_id=self._new_id, closing=closing)
+                with self.lock:
+                    account.grant(self.now())
+                    transfer = account.plan(self.now(), new_id=self._new_id, closing=closing)
                 if transfer is None or not self._write(account, transfer):
                     return
-                if self._now() < account.short_until:
+                if self.now() < account.short_until:
                     self._recovery.reclaim(account)
         finally:
             self._hand_on(account)
 
     def _hand_on(self, account: Account) -> None:
         """Whoever still waits goes on with what is left."""
-        with self._lock:
+        with self.lock:
             account.busy = False
             waiting = next((waiter for waiter in account.waiters if waiter.fate is Fate.WAITING), None)
         if waiting is not None:
@@ -290,24 +312,24 @@ class Ledger:
     def _write(self, account: Account, transfer: Transfer) -> bool:
         """False if the store did not answer; the transfer is then repeated later, unchanged but for its lapse."""
         if transfer.attempts:
-            transfer.lapses_at = self._now() + LIFE_S
+            transfer.lapses_at = self.now() + LIFE_S
         transfer.attempts += 1
         try:
             counters = transfers.commit(self._store, account, transfer)
         except StoreError as error:
             log.warning("budget %s cannot be written: %s", account.budget.id, error)
-            with self._lock:
-                account.away(self._now())
+            with self.lock:
+                account.away(self.now())
             return False
-        with self._lock:
+        with self.lock:
             if account.pending is not transfer:
                 return True  # the allowance lapsed meanwhile
             if counters is None:
-                account.detach(self._now())
+                account.detach(self.now())
                 return True
             transfer.lapses_at = counters.lapses_at
-            account.applied(transfer, counters.taken, counters.spent, self._now())
-            limit = account.budget.limit(self._now())
+            account.applied(transfer, counters.taken, counters.spent, self.now())
+            limit = account.budget.limit(self.now())
         if limit is not None and account.budget.alerts:
             self._watch(account.budget.id, account.path.rpartition("/")[2], account.budget.alerts, counters.spent, limit,
                         account.facts())  # fmt: skip
@@ -319,37 +341,37 @@ class Ledger:
             period = self._store.get(account.path)
         except StoreError as error:
             log.warning("budget %s cannot be read: %s", account.budget.id, error)
-            with self._lock:
-                account.away(self._now())
+            with self.lock:
+                account.away(self.now())
             return False
         if period is not None:
-            with self._lock:
-                account.looked(period.data["taken"], period.data["spent"], self._now())
-        if self._now() < account.short_until:
+            with self.lock:
+                account.looked(period.data["taken"], period.data["spent"], self.now())
+        if self.now() < account.short_until:
             self._recovery.reclaim(account)
         return True
 
     def _list(self, account: Account) -> None:
         """Names the open calls in the allowance's document, and renews it."""
-        with self._lock:
-            fields = None if account.busy else account.listing(self._now())
+        with self.lock:
+            fields = None if account.busy else account.listing(self.now())
             if fields is None or account.allowance is None:
                 return
             account.busy = True
             path = transfers.allowance_path(account.path, account.allowance)
         try:
             self._store.update(path, transfers.render_listing(fields["open_calls"], fields["settled"], fields["lapses_at"]))
-            with self._lock:
+            with self.lock:
                 account.lapses_at = max(account.lapses_at, fields["lapses_at"])
         except Missing:
-            with self._lock:
-                account.detach(self._now())
+            with self.lock:
+                account.detach(self.now())
         except StoreUnavailable as error:
             log.warning("the allowance of budget %s cannot be renewed: %s", account.budget.id, error)
-            with self._lock:
+            with self.lock:
                 account.changed = True
         finally:
-            with self._lock:
+            with self.lock:
                 account.busy = False
 
     def _new_id(self) -> str:
@@ -358,9 +380,3 @@ class Ledger:
             self._named = self._instance or secrets.token_hex(6)
         self._number += 1
         return f"{self._named}-{self._number}"
-
-
-def _needs(budget: Budget, estimates: list[Estimate]) -> tuple[int, int]:
-    """What the call sets aside, and what it may use at most. At least 1, so that a budget of nothing refuses what is free too."""
-    most = max(1, *(budget.count(estimate.worst) for estimate in estimates))
-    return (most if budget.mode == "strict" else max(1, budget.count(estimates[0].likely))), most

@@ -11,6 +11,7 @@ SPAN_S_MAX = 30.0
 PERIOD_SPANS = 10  # of a period, so that a minute's limit is not lent out at its beginning
 REMAINING_SPANS = 16
 MEMORY_S = 20.0
+NEED_KEPT = 0.95  # of what a usual call needs, with each call more
 NEGLIGIBLE_SHARE = 256
 NEAR_CALLS = 500
 CALLS_OF_A_PACE = 2.5  # one call now and then has none
@@ -54,7 +55,9 @@ class Rate:
 class Pace:
     """Of one account. What was admitted here is known at once, what others took when the store is next written."""
 
-    __slots__ = ("_everywhere", "_looked_at", "_need", "_own", "_taken", "admitted_at", "remaining")
+    __slots__ = (
+        "_admitted", "_calls", "_everywhere", "_looked_at", "_need", "_own", "_taken", "admitted_at", "remaining",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._own = Rate()
@@ -62,13 +65,25 @@ class Pace:
         self._taken = 0
         self._looked_at: float | None = None
         self._need = 0.0  # of a usual call
+        self._admitted = self._calls = 0  # since that was worked out
         self.admitted_at = -math.inf
         self.remaining: int | None = None  # what nobody had borrowed at the last look
 
     def admit(self, need: int, now: float) -> None:
-        self._own.add(need, now)
-        self._need += (need - self._need) / 20 if self._need else need
+        """Each call's need is only added up here: what it says of the pace is worked out when somebody wants to know."""
         self.admitted_at = now
+        if not self._need:
+            self._own.add(need, now)
+            self._need = float(need)
+            return
+        self._admitted += need
+        self._calls += 1
+
+    def _catch_up(self) -> None:
+        if self._calls:
+            self._own.add(self._admitted, self.admitted_at)
+            self._need += (self._admitted / self._calls - self._need) * (1.0 - NEED_KEPT**self._calls)
+            self._admitted = self._calls = 0
 
     def look(self, taken: int, limit: int, now: float) -> None:
         """What the store said after a write."""
@@ -79,6 +94,7 @@ class Pace:
 
     def spare(self, now: float, period_s: float) -> int:
         """How much to have at hand beyond what is held; 0 where every call borrows for itself: at first and near the end."""
+        self._catch_up()
         own = self._own.per_s(now)
         few = self._own.recent(now) < CALLS_OF_A_PACE * self._need
         if self.remaining is None or self.remaining <= 0 or own <= 0 or few:
@@ -90,10 +106,12 @@ class Pace:
 
     def is_near_the_end(self) -> bool:
         """Few calls are left in the budget: what one of them leaves over matters to the next, wherever that is."""
+        self._catch_up()
         return self.remaining is not None and self.remaining < NEAR_CALLS * self._need
 
     def linger(self) -> int:
         """What may lie about for a moment when calls turned out cheap: the next one will want it."""
+        self._catch_up()
         return min(int(2 * self._need), self.negligible())
 
     def negligible(self) -> int:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from gateway.canonical.call import Target
 from gateway.canonical.money import PICO_PER_NANO, price_picodollars
 from gateway.canonical.usage import Tokens, Usage
 from gateway.catalog.dearest import TOKEN_CLASSES, dearest_prices
@@ -32,6 +34,7 @@ PREMIUM_AT: Mapping[tuple[str, LocationClass], str] = {
     ("bedrock", "multiregion"): "bedrock_geo",
     ("bedrock", "regional"): "bedrock_geo",
 }
+PREPAID = "+provisioned"  # behind the version of prices that a call did not have to pay
 US_ONLY_KINDS = ("anthropic", "google-claude")  # elsewhere the location says it, and is charged for
 
 
@@ -55,6 +58,11 @@ class Step:
     cache_write_5m: int
     cache_write_1h: int
 
+    @property
+    def dearest_input(self) -> int:
+        """Of a prompt token, in whichever class."""
+        return max(self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h)
+
     def price(self, tokens: Tokens) -> int:
         return (
             tokens.input * self.input
@@ -75,12 +83,24 @@ class Rates:
     per_nanodollar: int
     known: bool
 
+    def step(self, prompt: int) -> Step:
+        """The prices of a model pass over so many prompt tokens."""
+        for step in self.tiers:
+            if prompt > step.above_prompt_tokens:
+                return step
+        return self.base
+
     def price(self, tokens: Tokens) -> int:
         """One model pass, in units."""
-        for step in self.tiers:
-            if tokens.prompt > step.above_prompt_tokens:
-                return step.price(tokens)
-        return self.base.price(tokens)
+        return (self.step(tokens.prompt) if self.tiers else self.base).price(tokens)
+
+    def nanodollars(self, units: int) -> int:
+        """Rounded up: the one place where that happens."""
+        return -(-units // self.per_nanodollar)
+
+
+FREE = Rates(Step(0, 0, 0, 0, 0, 0), (), 0, 1, True)
+NOTHING_USED = Usage()
 
 
 class PriceBook:
@@ -95,6 +115,14 @@ class PriceBook:
         self._multiplier = _exact_multiplier(multiplier)
         self.price_version = _version(self._overrides, multiplier)
         self._rates = lru_cache(maxsize=RATES_KEPT)(self._work_out_rates)
+        self._of_calls: dict[tuple[Any, ...], tuple[Rates, Rates]] = {}
+
+    def charge(self, target: Target, usage: Usage) -> Cost:
+        """What `usage` costs at a target: nothing where its provider says that provisioned throughput is paid by the hour, and
+        the call ran on it. Its `price_version` tells so."""
+        if _is_prepaid(target.provider, usage):
+            return Cost(0, self.price_version + PREPAID, known=True)
+        return self.cost(target.model, target.provider.kind, target.location, usage)
 
     def cost(self, model: str, kind: str, location: str, usage: Usage) -> Cost:
         """What `usage` costs at a provider of that kind and location. A model nobody priced is charged at the dearest
@@ -107,7 +135,25 @@ class PriceBook:
         units = usage.searches * rates.search + rates.price(usage.tokens)
         for tokens in usage.iterations:
             units += rates.price(tokens)
-        return Cost(-(-units // rates.per_nanodollar), self.price_version, rates.known)
+        return Cost(rates.nanodollars(units), self.price_version, rates.known)
+
+    def rates(self, target: Target, *, fast: bool = False, us_only: bool = False) -> Rates:
+        """What tokens cost at a target, for those who work it out for calls not made yet: as `charge` would, if the answer will
+        say nothing of provisioned throughput."""
+        if _is_prepaid(target.provider, NOTHING_USED):
+            return FREE
+        return self._rates(target.model, target.provider.kind, location_class(target.location), fast, us_only)
+
+    def rates_of_calls(self, target: Target, *, fast: bool) -> tuple[Rates, Rates]:
+        """The usual ones, and those of a call that may run in the United States only."""
+        provider = target.provider
+        key = (target.model, provider.kind, target.location, provider.provisioned_free and provider.request_type, fast)
+        found = self._of_calls.get(key)
+        if found is None:
+            if len(self._of_calls) >= RATES_KEPT:
+                self._of_calls.clear()
+            found = self._of_calls[key] = self.rates(target, fast=fast), self.rates(target, fast=fast, us_only=True)
+        return found
 
     def _work_out_rates(self, name: str, kind: str, place: LocationClass, fast: bool, us_only: bool) -> Rates:
         kind = kind_of(kind) or kind
@@ -118,6 +164,12 @@ class PriceBook:
         known = prices is not None
         prices = prices or dearest_prices(name, kind)
         return _rates(prices, _premium(prices.premiums, kind, place, fast, us_only), self._multiplier, known)
+
+
+def _is_prepaid(provider: Any, usage: Usage) -> bool:
+    """`dedicated` calls run on nothing else (Vertex AI provisioned throughput guide); of others Gemini's answers tell
+    (`trafficType`), Claude's do not, and are paid (2026-11-21)."""
+    return bool(provider.provisioned_free and (usage.provisioned or provider.request_type == "dedicated"))
 
 
 def _premium(premiums: Premiums, kind: str, place: LocationClass, fast: bool, us_only: bool) -> Fraction:

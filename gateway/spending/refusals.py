@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 from gateway.canonical.call import Caller
 from gateway.canonical.errors import BudgetExceeded, GatewayError, RateExceeded, Unavailable
@@ -38,29 +39,34 @@ def away(account: Account) -> GatewayError:
 def headers(accounts: Iterable[Account]) -> dict[str, str]:
     """The fullest of a caller's dollar budgets per day, week or month, as the Claude apps gateway protocol has it (read
     2026-11-20); a warning from 75 % and again from 95 %."""
-    capped = [a for a in accounts if a.budget.unit == "usd" and a.period.kind in SHOWN_PERIODS and 0 < a.limit < ENDLESS]
-    if not capped:
+    fullest, share = None, -1.0
+    for account in accounts:
+        if account.budget.unit != "usd" or account.period.kind not in SHOWN_PERIODS or not 0 < account.limit < ENDLESS:
+            continue
+        used = max(0, account.spent + account.settled) / account.limit
+        if used > share:
+            fullest, share = account, used
+    if fullest is None:
         return {}
-    fullest = max(capped, key=_share)
-    share = _share(fullest)
-    passed = next((threshold for threshold in WARN_AT if share >= threshold), None)
+    passed = None if share < WARN_AT[-1] else next(threshold for threshold in WARN_AT if share >= threshold)
+    return dict(_allowed(f"{min(share, 0.99):.2f}", passed, int(fullest.period.end)))
+
+
+@lru_cache(maxsize=1_024)
+def _allowed(utilization: str, passed: float | None, period_end: int) -> dict[str, str]:
     status = "allowed" if passed is None else "allowed_warning"
-    reset = str(int(fullest.period.end))
+    reset = str(period_end)
     shown = {
         "status": status,
         "representative-claim": "overage",
         "overage-status": status,
-        "overage-utilization": f"{min(share, 0.99):.2f}",
+        "overage-utilization": utilization,
         "reset": reset,
         "overage-reset": reset,
     }
     if passed is not None:
         shown["overage-surpassed-threshold"] = f"{passed}"
     return {PREFIX + name: value for name, value in shown.items()}
-
-
-def _share(account: Account) -> float:
-    return max(0, account.used) / account.limit
 
 
 def _over_rate(account: Account, need: int, now: float) -> GatewayError:

@@ -6,7 +6,6 @@ requests of every wire format: it looks for what their media have in common, by 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -14,21 +13,28 @@ import msgspec
 from gateway.canonical.json_object import JsonObject, NotAnObject
 from gateway.spending.media import IMAGE_TOKENS_MAX, image_tokens, pdf_pages
 
-TURNS = ("messages", "contents", "input")  # Anthropic and OpenAI, Gemini, OpenAI responses
-HELD_ELSEWHERE = ("thread", "previous_response_id", "cachedContent", "cached_content", "container")
-OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+TURNS = frozenset(("messages", "contents", "input"))  # Anthropic and OpenAI, Gemini, OpenAI responses
+HELD_ELSEWHERE = frozenset(("thread", "previous_response_id", "cachedContent", "cached_content", "container"))
+OUTPUT_LIMITS = frozenset(("max_tokens", "max_completion_tokens", "max_output_tokens"))
+GENERATION_SETTINGS = frozenset(("generationConfig", "generation_config"))
 CALLED_WITH = ("functionCall", "function_call", "tool_calls", "response")
 OUTPUT_TOKENS_MAX = 10_000_000  # more is asked by nobody who means it; keeps sums in 64 bits
+PLAIN_DIGITS = 8  # fewer of them are a number as it stands, and below that
 SERVER_TOOLS = ("web_search", "web_fetch", "code_execution", "mcp", "file_search", "code_interpreter")
-TOOLS_BESIDE = ("web_search_options", "mcp_servers")
+TOOLS_BESIDE = frozenset(("web_search_options", "mcp_servers"))
 USES_WITHOUT_LIMIT = 20
 USES_MAX = 1_000
+SIZED = TURNS | HELD_ELSEWHERE | OUTPUT_LIMITS | GENERATION_SETTINGS | TOOLS_BESIDE | {
+    "tools", "compaction", "context_management", "n", "speed",
+}  # fmt: skip
+"""Members that say something of a request's size; of all others nothing is read but their length."""
+SIZED_SIMPLY = TURNS | OUTPUT_LIMITS
+Names = frozenset[str]
 LINKS = {"image_url": "image", "file_url": "document", "file_data": "", "fileUri": "document", "file_uri": "document", "url": ""}
 OTHER_BYTES_PER_TOKEN = 100  # sound and other media: Gemini counts 32 tokens a second (Gemini audio page, 2026-11)
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(msgspec.Struct, frozen=True, gc=False):
     """What a request holds. `text_bytes` are all bytes but base64: the JSON around the text is more than what a provider
     puts around it. `media_tokens` are by Claude's rule for images. `open_ended`: some of the prompt cannot be seen from here.
     `uses` are those of server tools, each of which may be another pass of the model. `output_limit` is in tokens, None if the
@@ -90,28 +96,29 @@ UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 def size_of(document: JsonObject) -> Size:
     """The size of a request. What cannot be read counts as open-ended: the provider will refuse it, or not."""
-    media = _Media()
-    if not _is_text(document):
-        media.read(document)
+    named = SIZED.intersection(document.names())
+    if named <= SIZED_SIMPLY and _is_text(document, named):
+        return Size(len(document.source), output_limit=_output_limit(document, named))
+    media = None if _is_text(document, named) else _Media(document)
+    limit, answers = _output_limit(document, named), _answers(document, named)
     return Size(
-        text_bytes=max(0, len(document.source) - media.base64_characters),
-        images=media.images,
-        media_tokens=media.tokens,
-        pdf_pages=media.pages,
-        open_ended=media.open_ended or any(name in document for name in HELD_ELSEWHERE),
-        uses=_uses(document),
-        compacts="compaction" in document or _mentions(document, "context_management", b"compact"),
-        output_limit=_output_limit(document),
-        answers=max(_answers(document), 1),
-        fast=_value(document, "speed") not in (None, "standard"),
+        text_bytes=max(0, len(document.source) - (media.base64_characters if media else 0)),
+        images=media.images if media else 0,
+        media_tokens=media.tokens if media else 0,
+        pdf_pages=media.pages if media else 0,
+        open_ended=(media is not None and media.open_ended) or not HELD_ELSEWHERE.isdisjoint(named),
+        uses=_uses(document, named),
+        compacts="compaction" in named or _mentions(document, named, "context_management", b"compact"),
+        output_limit=limit,
+        answers=answers,
+        fast="speed" in named and _value(document, "speed") not in (None, "standard"),
     )
 
 
-def _is_text(document: JsonObject) -> bool:
+def _is_text(document: JsonObject, named: Names) -> bool:
     try:
-        for name in TURNS:
-            if name in document:
-                _turns.decode(document.raw(name))
+        for name in TURNS & named:
+            _turns.decode(document.raw(name))
     except UNREADABLE:
         return False
     return True
@@ -120,11 +127,9 @@ def _is_text(document: JsonObject) -> bool:
 class _Media:
     """Sums of what is no text."""
 
-    def __init__(self) -> None:
+    def __init__(self, document: JsonObject) -> None:
         self.base64_characters = self.images = self.tokens = self.pages = 0
         self.open_ended = False
-
-    def read(self, document: JsonObject) -> None:
         try:
             body = msgspec.json.decode(document.source)
         except UNREADABLE:
@@ -207,10 +212,10 @@ def _remote_kind(member: dict[str, Any]) -> str:
     return ""
 
 
-def _uses(document: JsonObject) -> int:
+def _uses(document: JsonObject, named: Names) -> int:
     """How often tools may run at the provider; the client's own run at the client's."""
-    beside = USES_WITHOUT_LIMIT * sum(name in document for name in TOOLS_BESIDE)
-    if "tools" not in document:
+    beside = USES_WITHOUT_LIMIT * len(TOOLS_BESIDE & named)
+    if "tools" not in named:
         return beside
     try:
         tools = _tools.decode(document.raw("tools"))
@@ -220,25 +225,32 @@ def _uses(document: JsonObject) -> int:
     return beside + sum(USES_WITHOUT_LIMIT if limit is None else max(0, min(limit, USES_MAX)) for limit in limits)
 
 
-def _mentions(document: JsonObject, name: str, word: bytes) -> bool:
-    return name in document and word in document.raw(name)
+def _mentions(document: JsonObject, named: Names, name: str, word: bytes) -> bool:
+    return name in named and word in document.raw(name)
 
 
-def _output_limit(document: JsonObject) -> int | None:
-    limits = [_number(_value(document, name)) for name in OUTPUT_LIMITS]
-    limits.append(_number(_generation_setting(document, "maxOutputTokens", "max_output_tokens")))
-    known = [limit for limit in limits if limit is not None]
-    return max(known) if known else None
+def _output_limit(document: JsonObject, named: Names) -> int | None:
+    found = None
+    if not GENERATION_SETTINGS.isdisjoint(named):
+        found = _generation_setting(document, named, "maxOutputTokens", "max_output_tokens")
+    for name in OUTPUT_LIMITS & named:
+        raw = document.raw(name)
+        limit = int(raw) if len(raw) < PLAIN_DIGITS and raw.isdigit() else _number(_value(document, name))
+        found = limit if found is None else max(found, limit or 0)
+    return found
 
 
-def _answers(document: JsonObject) -> int:
-    return _number(_value(document, "n")) or _number(_generation_setting(document, "candidateCount", "candidate_count")) or 1
+def _answers(document: JsonObject, named: Names) -> int:
+    asked = _number(_value(document, "n")) if "n" in named else None
+    return max(1, asked or _generation_setting(document, named, "candidateCount", "candidate_count") or 1)
 
 
-def _generation_setting(document: JsonObject, *names: str) -> Any:
+def _generation_setting(document: JsonObject, named: Names, *names: str) -> int | None:
+    if GENERATION_SETTINGS.isdisjoint(named):
+        return None
     settings = _value(document, "generationConfig") or _value(document, "generation_config")
     found = [settings[name] for name in names if name in settings] if isinstance(settings, dict) else []
-    return found[0] if found else None
+    return _number(found[0]) if found else None
 
 
 def _value(document: JsonObject, name: str) -> Any:

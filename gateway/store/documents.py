@@ -5,16 +5,18 @@ works on a laptop works in production.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from gateway.canonical.store import Create, Delete, Increment, Json, Put, Update, Write
+from gateway.canonical.store import Create, Delete, Increment, Json, Put, Update, Vector, Write
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 NAME_BYTES_MAX = 1500
 DEPTH_MAX = 20
+PLAIN_KINDS = frozenset({type(None), bool, bytes})
+DIMENSIONS_MAX = 2_048
 
 
 def check_document_path(path: str) -> None:
@@ -33,10 +35,25 @@ def check_collection_path(path: str, *, group: bool = False) -> None:
 
 
 def check_data(data: Json) -> None:
-    """ValueError unless every store can hold `data` and give it back: JSON, aware datetimes, bytes."""
+    """ValueError unless every store can hold `data` and give it back: JSON, aware datetimes, bytes, top-level vectors."""
     if not isinstance(data, dict):
         raise ValueError(f"a document is a dict, not {type(data).__name__}")
+    if Vector in map(type, data.values()):
+        vectors = {name: value for name, value in data.items() if isinstance(value, Vector)}
+        for name, value in vectors.items():
+            check_name(name, "document")
+            check_vector(value, name)
+        data = {name: value for name, value in data.items() if name not in vectors}
     _check_value(data, "document", DEPTH_MAX + 1)
+
+
+def check_vector(vector: Vector, where: str) -> None:
+    """ValueError unless it has 1 to 2,048 finite numbers (Firestore's limit, vector search guide, 2026-11-20)."""
+    values = vector.values
+    if not isinstance(values, tuple) or not 1 <= len(values) <= DIMENSIONS_MAX:
+        raise ValueError(f"{where} should be a vector of 1 to {DIMENSIONS_MAX} numbers, as a tuple")
+    if not all(isinstance(value, float) and math.isfinite(value) for value in values):
+        raise ValueError(f"{where} is a vector with a member that is no finite float; make each one a float")
 
 
 def check_write(write: Write) -> None:
@@ -58,7 +75,7 @@ def check_write(write: Write) -> None:
 
 def check_name(name: object, where: str) -> None:
     """ValueError unless `name` may be a field's name, at any depth."""
-    if isinstance(name, str) and _is_plain(name):
+    if type(name) is str and _is_plain(name):
         return
     if not isinstance(name, str) or not name:
         raise ValueError(f"{where} has a field called {name!r}; a field's name is text of at least one character")
@@ -75,6 +92,12 @@ def check_name(name: object, where: str) -> None:
 def _is_plain(name: str) -> bool:
     """Fit for a field's name at first sight. The same few names come with every document."""
     return name.isascii() and name.isidentifier() and len(name) <= NAME_BYTES_MAX and not name.startswith("__")
+
+
+@lru_cache(maxsize=512)
+def _are_plain(names: tuple[object, ...]) -> bool:
+    """All of a document's names at once: its kin have the same."""
+    return all(type(name) is str and _is_plain(name) for name in names)
 
 
 def expiry(data: Mapping[str, Any]) -> float | None:
@@ -105,6 +128,10 @@ def _check_segments(path: str) -> list[str]:
 
 def _check_value(value: Any, where: str, depth: int) -> None:
     match value:
+        case dict():
+            _check_members(value, where, depth)
+        case list() | tuple():
+            _check_items(value, where, depth)
         case None | bool() | bytes():
             return
         case str():
@@ -117,19 +144,38 @@ def _check_value(value: Any, where: str, depth: int) -> None:
                 raise ValueError(f"{where} holds {value}, which is no JSON number")
         case datetime():
             _check_moment(value, where)
-        case dict():
-            _check_depth(where, depth)
-            for name, member in value.items():
-                check_name(name, where)
-                _check_value(member, name, depth - 1)
-        case list() | tuple():
-            _check_depth(where, depth)
-            for member in value:
-                # Firestore has no array in an array; the map that stands in for it costs a level.
-                _check_value(member, where, depth - 2 if isinstance(member, list | tuple) else depth - 1)
         case _:
             kind = type(value).__name__
             raise ValueError(f"{where} holds a {kind}; a document holds JSON, datetimes with a timezone and bytes")
+
+
+def _check_members(value: Json, where: str, depth: int) -> None:
+    """Most members are seen to be fit at once; only the others are looked at more closely."""
+    _check_depth(where, depth)
+    if not _are_plain(tuple(value)):
+        for name in value:
+            check_name(name, where)
+    for name, member in value.items():
+        kind = type(member)
+        if kind is str:
+            if not member.isascii():
+                _check_value(member, name, depth - 1)
+        elif kind is int:
+            if not INT64_MIN <= member <= INT64_MAX:
+                _check_value(member, name, depth - 1)
+        elif kind not in PLAIN_KINDS:
+            _check_value(member, name, depth - 1)
+
+
+def _check_items(value: Sequence[Any], where: str, depth: int) -> None:
+    _check_depth(where, depth)
+    for member in value:
+        kind = type(member)
+        if kind is dict:
+            _check_members(member, where, depth - 1)
+        elif kind is not str or not member.isascii():
+            # Firestore has no array in an array; the map that stands in for it costs a level.
+            _check_value(member, where, depth - 2 if isinstance(member, list | tuple) else depth - 1)
 
 
 def _check_depth(where: str, depth: int) -> None:

@@ -21,6 +21,7 @@ from gateway.canonical.store import (
     Page,
     StoreError,
     Update,
+    Vector,
     Write,
 )
 from gateway.store import firestore_writes
@@ -28,18 +29,22 @@ from gateway.store.documents import check_document_path, check_write, expiry, is
 from gateway.store.firestore_client import REPEATABLE_READ, REPEATABLE_WRITE, FirestoreClient, Google
 from gateway.store.firestore_wire import (
     parse_document,
+    parse_near,
     parse_version,
     render_condition,
     render_query,
     render_replacement,
+    render_search,
     render_version,
 )
 from gateway.store.firestore_writes import Written
 from gateway.store.queries import Query, parse_query, render_page
+from gateway.store.vectors import LIMIT_MAX, Search, parse_search
 
 READ_ERRORS = {"InvalidArgument": ValueError, "FailedPrecondition": StoreError}
 REPLACE_ERRORS = {"FailedPrecondition": AlreadyExists, "NotFound": AlreadyExists, "InvalidArgument": ValueError}
 PING_PATH = "health/ping"
+MORE_AT_ONCE = 10  # where what was found had expired, so many times as much is asked for
 
 
 class FirestoreStore:
@@ -112,6 +117,27 @@ class FirestoreStore:
         )
         return render_page(query, [] if query.matches_nothing else self._first(query, timeout_s))
 
+    def nearest(
+        self,
+        collection: str,
+        field: str,
+        vector: Vector,
+        *,
+        where: Mapping[str, Any],
+        limit: int = 10,
+        similarity_min: float = 0.0,
+        timeout_s: float = 2.0,
+    ) -> list[tuple[Document, float]]:
+        search = parse_search(collection, field, vector, where=where, limit=limit, similarity_min=similarity_min)
+        deadline = time.monotonic() + timeout_s
+        asked = limit
+        while True:
+            near = self._search(search, asked, deadline - time.monotonic())
+            alive = [pair for pair in near if not is_expired(pair[0].data, self._now())]
+            if len(alive) >= limit or len(near) < asked or asked == LIMIT_MAX:
+                return [pair for pair in alive[:limit] if pair[1] >= similarity_min]
+            asked = min(LIMIT_MAX, asked * MORE_AT_ONCE)
+
     def ping(self, *, timeout_s: float = 1.0) -> None:
         self._read(PING_PATH, timeout_s)
 
@@ -182,6 +208,13 @@ class FirestoreStore:
             return list(render_query(google, query, after).limit(limit).get(retry=google.no_retry, timeout=remaining_s))
 
         return self._client.call(run, timeout_s=timeout_s, repeatable=REPEATABLE_READ, kinds=READ_ERRORS)
+
+    def _search(self, search: Search, limit: int, timeout_s: float) -> list[tuple[Document, float]]:
+        def run(google: Google, remaining_s: float) -> list[Any]:
+            return list(render_search(google, search, limit).get(retry=google.no_retry, timeout=remaining_s))
+
+        found = self._client.call(run, timeout_s=timeout_s, repeatable=REPEATABLE_READ, kinds=READ_ERRORS)
+        return [parse_near(snapshot) for snapshot in found]
 
 
 def _commit_errors(writes: Sequence[Write]) -> dict[str, type[Exception]]:

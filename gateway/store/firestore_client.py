@@ -32,6 +32,8 @@ LIBRARIES = {
     "query": "google.cloud.firestore_v1.base_query",
     "types": "google.cloud.firestore_v1.types",
     "fields": "google.cloud.firestore_v1.field_path",
+    "vectors": "google.cloud.firestore_v1.vector",
+    "measures": "google.cloud.firestore_v1.base_vector_query",
     "timestamps": "google.protobuf.timestamp_pb2",
     "retry": "google.api_core.retry",
     "api_errors": "google.api_core.exceptions",

@@ -3,15 +3,18 @@
 Field names are always escaped (`FieldPath`): model names hold dots and @, which Firestore would take for a path.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.canonical.store import Document, Json
+from gateway.canonical.store import Document, Json, Vector
 from gateway.store.documents import expiry
 from gateway.store.firestore_client import Google
 from gateway.store.queries import Query
+from gateway.store.vectors import Search, shown
 
+DISTANCE = "distance_found"  # where Firestore puts a document's distance in the answer to a search
+ROUNDING = 1e-6  # Firestore adds up in another order than we: its distances may lie this far off
 ARRAY_IN_ARRAY = "[]"  # Firestore has no array directly in an array: {"[]": […]} stands for one
 MAP_IN_ARRAY = "{}"  # and {"{}": {…}} for a map that would look like one of these two
 
@@ -41,7 +44,11 @@ def parse_document(snapshot: Any) -> Document:
 
 def render_fields(google: Google, fields: Json) -> dict[str, Any]:
     """Top-level fields as an update names them."""
-    return {escaped(google, name): encoded(value) for name, value in fields.items()}
+    return {escaped(google, name): _with_googles_vector(google, encoded(value)) for name, value in fields.items()}
+
+
+def _with_googles_vector(google: Google, value: Any) -> Any:
+    return google.library["vectors"].Vector(value.values) if isinstance(value, Vector) else value
 
 
 def render_replacement(google: Google, old: Mapping[str, Any], new: Json) -> dict[str, Any]:
@@ -77,6 +84,28 @@ def render_query(google: Google, query: Query, after: tuple[Any, str] | None) ->
     return rendered.start_after({**place, "__name__": google.client.document(path)})
 
 
+def render_search(google: Google, search: Search, limit: int) -> Any:
+    """By cosine: Firestore's distance is 1 less the cosine, and grows from 0 to 2."""
+    rendered = google.client.collection(search.collection)
+    for name, value in search.where.items():
+        condition = google.library["query"].FieldFilter(escaped(google, name), "==", value)
+        rendered = rendered.where(filter=condition)
+    return rendered.find_nearest(
+        vector_field=escaped(google, search.field),
+        query_vector=google.library["vectors"].Vector(search.vector.values),
+        distance_measure=google.library["measures"].DistanceMeasure.COSINE,
+        limit=limit,
+        distance_result_field=DISTANCE,
+        distance_threshold=1.0 - search.similarity_min + ROUNDING,
+    )
+
+
+def parse_near(snapshot: Any) -> tuple[Document, float]:
+    """A document that was found, and how alike it is."""
+    document = parse_document(snapshot)
+    return document, shown(1.0 - document.data.pop(DISTANCE))
+
+
 def escaped(google: Google, name: str) -> str:
     """A field's name as a path of its own."""
     return str(google.library["fields"].FieldPath(name).to_api_repr())
@@ -107,6 +136,8 @@ def _decoded(value: Any) -> Any:
             return {name: _decoded(member) for name, member in value.items()}
         case list():
             return [_decoded_member(member) for member in value]
+        case Sequence() if not isinstance(value, str | bytes):  # Google's vector: its only sequence that is no list
+            return Vector(tuple(value))
         case datetime():  # Google's own class, which counts nanoseconds
             return datetime.combine(value.date(), value.time(), UTC)
         case _:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.canonical.store import Create, Delete, Increment, Json, Put, Update, Write
+from gateway.canonical.store import Create, Delete, Increment, Json, Put, Update, Vector, Write
 from gateway.store.firestore_client import Google
 from gateway.store.firestore_wire import encoded, escaped, parse_version, render_version
 
@@ -104,6 +104,9 @@ def _set(message: Any, value: Any) -> None:
             message.array_value.SetInParent()
             for member in value:
                 _set(message.array_value.values.add(), member)
+        case Vector():
+            message.map_value.fields["__type__"].string_value = "__vector__"
+            _set(message.map_value.fields["value"], list(value.values))
         case _:
             raise ValueError(f"a document cannot hold a {type(value).__name__}")
 

@@ -1,7 +1,7 @@
 """A query, checked and with its cursor read: what it asks for, which documents match, and in which order they come.
 
 Order and comparison are Firestore's (https://cloud.google.com/firestore/docs/concepts/data-types, read 2026-11-20):
-null < booleans < numbers < datetimes < text by UTF-8 bytes < bytes < arrays < maps; a comparison matches values of its
+null < booleans < numbers < datetimes < text by UTF-8 bytes < bytes < arrays < vectors < maps; a comparison matches values of its
 own kind alone; a document without the field neither matches nor is listed when ordered by it.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from gateway.canonical.store import Document, Json, Operator, Page
+from gateway.canonical.store import Document, Json, Operator, Page, Vector
 from gateway.store.documents import check_collection_path, check_data, check_document_path, check_name
 
 RANGES = {"<", "<=", ">", ">="}
@@ -109,8 +109,10 @@ def sort_key(value: Any) -> tuple[Any, ...]:
             return (5, value)
         case list() | tuple():
             return (6, tuple(sort_key(member) for member in value))
+        case Vector():
+            return (7, len(value.values), value.values)
         case _:
-            return (7, tuple(sorted((name.encode(), sort_key(member)) for name, member in value.items())))
+            return (8, tuple(sorted((name.encode(), sort_key(member)) for name, member in value.items())))
 
 
 def _same_kind(held: Any, asked: Any) -> bool:

@@ -22,23 +22,28 @@ from gateway.canonical.store import (
     Operator,
     Page,
     Update,
+    Vector,
     Write,
 )
 from gateway.store import sqlite_rows as rows
 from gateway.store.documents import check_data, check_document_path, check_write, is_expired
 from gateway.store.queries import Query, matches, parse_query, render_page, sort_key
 from gateway.store.sqlite_connections import Connections
+from gateway.store.sqlite_schema import prepare
+from gateway.store.vectors import Search, parse_search, similarity
+from gateway.store.vectors import matches as belongs
 
 T = TypeVar("T")
 
 CLEAN_EVERY_WRITES = 200
+COMPARED_MAX = 10_000  # vectors that a search looks at: 1,000 take some 50 ms (768 dimensions, 2026-11-21)
 
 
 class SqliteStore:
     """A gateway.canonical.store.Store. `path` is created at first use, its folder too, for this user alone."""
 
     def __init__(self, path: Path, *, now: Callable[[], float] = time.time) -> None:
-        self._connections = Connections(path.absolute(), rows.prepare)
+        self._connections = Connections(path.absolute(), prepare)
         self._now = now
         self._writes = 0
 
@@ -89,7 +94,7 @@ class SqliteStore:
     def commit(self, writes: Sequence[Write], *, timeout_s: float = 2.0) -> list[dict[str, int]]:
         for write in writes:
             check_write(write)
-        return self._write(lambda connection: [rows.apply(connection, write) for write in writes], timeout_s)
+        return self._write(lambda connection: rows.apply_all(connection, writes), timeout_s)
 
     def query(
         self,
@@ -108,6 +113,20 @@ class SqliteStore:
         )
         found = self._connections.read(lambda connection: self._first(connection, query), timeout_s=timeout_s)
         return render_page(query, found)
+
+    def nearest(
+        self,
+        collection: str,
+        field: str,
+        vector: Vector,
+        *,
+        where: Mapping[str, Any],
+        limit: int = 10,
+        similarity_min: float = 0.0,
+        timeout_s: float = 2.0,
+    ) -> list[tuple[Document, float]]:
+        search = parse_search(collection, field, vector, where=where, limit=limit, similarity_min=similarity_min)
+        return self._connections.read(lambda connection: self._search(connection, search), timeout_s=timeout_s)
 
     def ping(self, *, timeout_s: float = 1.0) -> None:
         self._connections.read(rows.ping, timeout_s=timeout_s)
@@ -133,16 +152,39 @@ class SqliteStore:
 
     def _scan(self, connection: sqlite3.Connection, query: Query) -> Iterator[Document]:
         """Every matching document beyond the cursor; by path if the query is."""
-        column = "collection_group" if query.group else "collection"
-        sql = f"SELECT key, data, version FROM documents WHERE {column} = ? AND (expires_at IS NULL OR expires_at > ?)"
-        values: list[Any] = [query.collection, self._now()]
-        if query.after and query.order_by is None:
+        sql = "SELECT key, data, version FROM documents WHERE collection_group = ? AND (expires_at IS NULL OR expires_at > ?)"
+        values: list[Any] = [rows.group_of(query.collection), self._now()]
+        beyond = rows.key_of(query.after[1]) if query.after and query.order_by is None else None
+        if not query.group:
+            first, last = rows.keys_in(query.collection)
+            sql += " AND collection = ? AND key < ?"
+            values += [query.collection, last]
+            beyond = beyond or first
+        if beyond:
             sql += " AND key > ?"
-            values.append(rows.key_of(query.after[1]))
+            values.append(beyond)
         for key, data, version in connection.execute(f"{sql} ORDER BY key", values):
             document = Document(rows.path_of(key), rows.decode(data), version)
             if matches(query, document.data) and _is_beyond_cursor(query, document):
                 yield document
+
+    def _search(self, connection: sqlite3.Connection, search: Search) -> list[tuple[Document, float]]:
+        near = []
+        for document in self._comparable(connection, search):
+            found = similarity(search, document.data) if belongs(search, document.data) else None
+            if found is not None and found >= search.similarity_min:
+                near.append((document, found))
+        return heapq.nlargest(search.limit, near, key=lambda pair: pair[1])
+
+    def _comparable(self, connection: sqlite3.Connection, search: Search) -> Iterator[Document]:
+        """Those whose bytes hold each text that is asked for, somewhere: to unpack the others would take most of the time."""
+        texts = [value.encode() for value in search.where.values() if isinstance(value, str)]
+        sql = (
+            "SELECT key, data, version FROM documents WHERE collection = ? AND (expires_at IS NULL OR expires_at > ?) "
+            f"{'AND instr(data, ?) ' * len(texts)}LIMIT ?"
+        )
+        for key, data, version in connection.execute(sql, (search.collection, self._now(), *texts, COMPARED_MAX)):
+            yield Document(rows.path_of(key), rows.decode(data), version)
 
 
 def _place(query: Query, document: Document) -> tuple[Any, ...]:

@@ -29,8 +29,9 @@ class AdminApi:
             self.fields.append(_render_field(row))
         for number, row in enumerate(defined["indexes"]):
             name = f"{DATABASE}/collectionGroups/{row['collectionGroup']}/indexes/CICA{number}"
-            ends = {"fieldPath": "__name__", "order": "DESCENDING"}  # Firestore adds it
-            fields = [*row["fields"], ends]
+            fields = row["fields"]
+            if "vectorConfig" not in fields[-1]:  # there it stands before the vector, and is asked for
+                fields = [*fields, {"fieldPath": "__name__", "order": "DESCENDING"}]  # Firestore adds it
             self.indexes.append({"name": name, "queryScope": row["queryScope"], "fields": fields, "state": "READY"})
 
     def __call__(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:

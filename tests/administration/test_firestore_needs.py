@@ -1,6 +1,7 @@
 """What the doctor finds in a Firestore database: TTL policies and indexes, each with the command that makes it."""
 
 import json
+from typing import Any
 
 import pytest
 from firestore_admin import FILE, AdminApi
@@ -29,11 +30,19 @@ def faults(api: AdminApi) -> list[Finding]:
     return [finding for finding in examine(api) if finding.state != "ok"]
 
 
+def vectors(field: dict[str, Any]) -> str:
+    return f"VECTOR {field['vectorConfig']['dimension']}"
+
+
 def test_the_doctor_asks_for_what_is_deployed() -> None:
     """Its tables and the file that deploys indexes say the same."""
     defined = json.loads(FILE.read_text())
     composites = [
-        (row["collectionGroup"], tuple((f["fieldPath"], f["order"]) for f in row["fields"])) for row in defined["indexes"]
+        (
+            row["collectionGroup"],
+            tuple((f["fieldPath"], f.get("order") or vectors(f)) for f in row["fields"] if f["fieldPath"] != "__name__"),
+        )
+        for row in defined["indexes"]
     ]
     assert sorted(COMPOSITES) == sorted(composites)
     rows = {(row["collectionGroup"], row["fieldPath"]): row for row in defined["fieldOverrides"]}
@@ -87,6 +96,18 @@ def test_a_missing_composite_index_is_named_with_its_command() -> None:
     )
 
 
+def test_a_missing_vector_index_is_named_with_its_command() -> None:
+    """One of another number of dimensions is another index."""
+    api = AdminApi()
+    api.indexes[-1]["fields"][-1]["vectorConfig"]["dimension"] = 256
+    (fault,) = faults(api)
+    assert fault.state == "fail" and "embeddings by scope_key and embedding" in fault.words
+    assert "the semantic cache finds nothing" in fault.words
+    configs = """--field-config=field-path=scope_key,order=ascending """
+    configs += """--field-config=field-path=embedding,vector-config='{"dimension":"768","flat":{}}'"""
+    assert fault.mend == f"gcloud firestore indexes composite create --collection-group=embeddings {configs} {FLAGS}"
+
+
 def test_an_index_that_is_being_made_is_no_fault_yet() -> None:
     """It cannot be asked yet."""
     api = AdminApi()
@@ -126,8 +147,8 @@ def test_an_empty_database_lacks_everything_once() -> None:
     api = AdminApi()
     api.fields, api.indexes = [], []
     found = faults(api)
-    # Firestore indexes `usage.at` by itself as long as nobody exempts the collection.
-    assert len(found) == len(TTL_GROUPS) + len(COMPOSITES) + len(SINGLES) - 1 + len(EXEMPT)
+    # Firestore indexes `usage.at` and `cache.user` by itself as long as nobody exempts their collections.
+    assert len(found) == len(TTL_GROUPS) + len(COMPOSITES) + len(SINGLES) - 2 + len(EXEMPT)
     assert all(fault.mend.startswith("gcloud firestore ") for fault in found)
 
 

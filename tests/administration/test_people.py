@@ -104,3 +104,12 @@ def test_nobody_in_particular_is_not_erased(store: Store, changes: Changes, acme
         with pytest.raises(AdminError):
             erase_records(store, changes, nobody, clock, ana)
     assert ids(store, clock) == {"req_1"}
+
+
+def test_kept_answers_go_with_the_person(store: Store, changes: Changes, acme: str, ana: Who, clock: Clock) -> None:
+    """In every project, and nobody else's; those that are nobody's stay."""
+    owners = {"a1": "ana@example.com", "a2": "ana@example.com", "b": "ben@example.com", "n": None}
+    for key, owner in owners.items():
+        store.create(f"cache/{key}", {"project": "acme", "user": owner, "body": b"{}", "expires_at": NOW + timedelta(hours=1)})
+    erase_records(store, changes, "Ana@example.com", clock, ana)
+    assert {document.id for document in store.query("cache").documents} == {"b", "n"}

@@ -22,6 +22,8 @@ from gateway.canonical.store import Json
         ({"kind": "google-claude"}, "workspace_id"),
         ({"kind": "bedrock", "locations": ["moon"]}, "is no Bedrock location"),
         ({"kind": "vertex", "request_type": "provisioned"}, "should be dedicated or shared"),
+        ({"kind": "gemini", "provisioned_free": True}, "provisioned throughput is Vertex AI's, not gemini's"),
+        ({"kind": "vertex", "provisioned_free": 1}, "should be true or false"),
         ({"kind": "vertex", "quota_project_id": "No Such"}, "should be a Google Cloud project id"),
     ],
 )
@@ -42,7 +44,7 @@ def test_what_would_lead_a_credential_astray_is_refused(providers: Providers, re
             "base_url": "https://vpce-1.bedrock-runtime.us-east-1.amazonaws.com",
         },
         {"kind": "google-claude", "workspace_id": "wrkspc_01ABC", "project_id": "claude-prod"},
-        {"kind": "vertex", "request_type": "dedicated", "quota_project_id": "claude-quota"},
+        {"kind": "vertex", "request_type": "dedicated", "provisioned_free": True, "quota_project_id": "claude-quota"},
         {"kind": "anthropic", "base_url": "https://proxy.example"},
     ],
 )

@@ -3,31 +3,15 @@
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent
-PACKAGE = "@anthropic-ai/claude-code"
+from installed import CLAUDE_CODE
+
 RUN_S_MAX = 60
-
-
-class ClientMissing(Exception):
-    """The CLI is not installed; says how to get it."""
-
-
-def pinned_version() -> str:
-    version: str = json.loads((FOLDER / "package.json").read_text())["dependencies"][PACKAGE]
-    return version
-
-
-def find() -> Path:
-    """The binary that install.sh fetched."""
-    root = Path(os.environ.get("TOLLGATE_CLIENTS") or Path.home() / ".cache" / "tollgate-clients")
-    binary = root / f"claude-code-{pinned_version()}" / "claude"
-    if not os.access(binary, os.X_OK):
-        raise ClientMissing(f"Claude Code {pinned_version()} is not at {binary}; run `make clients`")
-    return binary
+pinned_version = CLAUDE_CODE.pinned_version
 
 
 @dataclass(frozen=True)
@@ -73,10 +57,20 @@ class Cli:
 
     def run(self, prompt: str, *options: str, mode: str = "messages", **environment: str) -> Said:
         """One headless session; modes are those of MODES. Keywords are environment variables."""
+        return self._run(prompt, options, {"ANTHROPIC_AUTH_TOKEN": self.key, **MODES[mode](self.url), **environment})
+
+    def run_as_set(self, prompt: str, settings: dict[str, Any], *options: str) -> Said:
+        """One headless session that knows of the gateway what `~/.claude/settings.json` says, and nothing else."""
+        path = self.home / ".claude" / "settings.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(settings))
+        return self._run(prompt, options, {})
+
+    def _run(self, prompt: str, options: Sequence[str], environment: dict[str, str]) -> Said:
         self.home.mkdir(exist_ok=True)
         done = subprocess.run(
             [self.binary, "-p", prompt, "--output-format", "json", *options],
-            env={**self._environment(), **MODES[mode](self.url), **environment},
+            env={**self._environment(), **environment},
             cwd=self.home,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -95,7 +89,6 @@ class Cli:
             "LANG": "C.UTF-8",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
-            "ANTHROPIC_AUTH_TOKEN": self.key,
             "HTTPS_PROXY": self.stranger,
             "NO_PROXY": "127.0.0.1",
         }

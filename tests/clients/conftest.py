@@ -1,17 +1,19 @@
 """A gateway for each test, and the real clients that talk to it: the official SDK, and Claude Code where it is installed."""
 
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import anthropic
-import claude_cli
 import pytest
 from claude_cli import Cli
+from codex_cli import Codex
 from everywhere import served_everywhere
 from house import Served, served
+from installed import CLAUDE_CODE, CODEX, Client, ClientMissing
 
 from gateway.sandbox import Sandbox
 
@@ -41,15 +43,24 @@ def everywhere(gateway_everywhere: Served) -> Served:
     return gateway_everywhere
 
 
-@pytest.fixture(scope="session")
-def claude_code() -> Path:
+def installed(client: Client) -> Path:
     """The installed binary; skips without one, fails if REQUIRE_CLIENTS=1."""
     try:
-        return claude_cli.find()
-    except claude_cli.ClientMissing as missing:
+        return client.find()
+    except ClientMissing as missing:
         if os.environ.get("REQUIRE_CLIENTS") == "1":
             pytest.fail(str(missing))
         pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def claude_code() -> Path:
+    return installed(CLAUDE_CODE)
+
+
+@pytest.fixture(scope="session")
+def codex_binary() -> Path:
+    return installed(CODEX)
 
 
 @pytest.fixture
@@ -81,6 +92,13 @@ def outside() -> Iterator[str]:
 def claude(claude_code: Path, gateway: Served, tmp_path: Path, outside: str) -> Cli:
     """Claude Code, set up for the gateway."""
     return Cli(claude_code, gateway.url, gateway.key, tmp_path / "home", outside)
+
+
+@pytest.fixture
+def codex(codex_binary: Path, everywhere: Served, tmp_path: Path, outside: str) -> Codex:
+    """The Codex CLI, set up for a gateway with a provider of every kind, in a project of its own."""
+    project = f"codex-{secrets.token_hex(4)}"
+    return Codex(codex_binary, everywhere.url, everywhere.add_key(project=project), tmp_path / "home", outside, project)
 
 
 @pytest.fixture

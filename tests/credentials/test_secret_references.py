@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from token_doubles import HandClock
 
-from gateway.credentials.secrets import SecretError, Secrets, is_reference
+from gateway.canonical.secret_reference import is_secret_reference
+from gateway.credentials.secrets import SecretError, Secrets
 
 
 def secrets(**environment: str) -> Secrets:
@@ -98,5 +99,5 @@ def test_a_secret_put_where_a_reference_belongs_is_not_echoed() -> None:
 
 def test_what_is_meant_as_a_reference_is_told_by_its_beginning() -> None:
     """Three schemes, nothing else."""
-    assert all(map(is_reference, ["projects/p/secrets/s/versions/1", "file:x", "env:X", "projects/p"]))
-    assert not any(map(is_reference, ["adc", "{}", "./key.json", "sk-live-42", ""]))
+    assert all(map(is_secret_reference, ["projects/p/secrets/s/versions/1", "file:x", "env:X", "projects/p"]))
+    assert not any(map(is_secret_reference, ["adc", "{}", "./key.json", "sk-live-42", ""]))

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +9,16 @@ from typing import Any
 
 from cli_desk import START, Accounts
 from flask import Flask, Response, request
-from werkzeug.serving import WSGIRequestHandler, make_server
+from flask_server import listening
 
+from gateway.administration.office import Office
 from gateway.administration.provider_tests import ProbeResult
 from gateway.canonical.errors import RequestTooLarge
 from gateway.canonical.reply import Reply
 from gateway.canonical.store import Json
 from gateway.credentials.identity_tokens import IdentityRefused
 from gateway.credentials.secrets import Secrets
-from gateway.doors.admin import AdminDoor, Guard, Office
+from gateway.doors.admin import AdminDoor, Guard
 from gateway.doors.http import HttpRequest
 from gateway.providers.provider import Provider
 from gateway.spending.prices import PriceBook
@@ -127,15 +127,8 @@ def told(reply: Reply) -> Told:
     return Told(reply.status, reply.headers, json.loads(reply.body))
 
 
-class _Handler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """Tests look at answers instead."""
-
-
 @contextlib.contextmanager
-def listening(door: AdminDoor) -> Iterator[str]:
+def served_door(door: AdminDoor) -> Iterator[str]:
     """The door over real HTTP; yields its URL."""
     app = Flask("admin", static_folder=None)
 
@@ -147,11 +140,5 @@ def listening(door: AdminDoor) -> Iterator[str]:
         assert isinstance(reply.body, bytes)
         return Response(reply.body, status=reply.status, headers=reply.headers)
 
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with listening(app) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()

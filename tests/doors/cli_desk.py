@@ -8,6 +8,8 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
+from gateway.administration.budgets import no_alerts
+from gateway.administration.office import Office
 from gateway.administration.provider_tests import ProbeResult
 from gateway.credentials.access_token import AccessToken, TokenError
 from gateway.doors.cli import Desk, DeskOpener, cli
@@ -83,13 +85,16 @@ class CommandLine:
     def _open(self) -> Desk:
         self.opened += 1
         settings = read({"GATEWAY_STORE": self.store_url, **self.environment})
-        return Desk(
-            settings=settings,
+        office = Office(
             store=open_store(settings.store, now=self.now),
             tokens=self.accounts,
             prices=PriceBook(settings.prices, settings.price_multiplier),
             from_environment=self.from_environment,
+            private_allowed=settings.allow_private_upstreams,
             probe=self.probe,
             now=self.now,
-            who="cli:ana",
+            heard=lambda path: None,
+            test_alert=no_alerts,
+            sweep=dict,
         )
+        return Desk(settings, office, who="cli:ana")

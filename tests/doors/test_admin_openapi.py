@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from admin_desk import ADMIN_KEY, AdminDesk, listening
+from admin_desk import ADMIN_KEY, AdminDesk, served_door
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 # Which locations, hosts and project ids fit depends on the kind of provider, and no schema of all kinds can say so.
@@ -14,6 +14,12 @@ CONFIG = """
 [[operations]]
 include-path = ["/providers", "/providers/{id}", "/configs", "/configs/{id}"]
 checks.positive_data_acceptance.enabled = false
+
+# Where a project was made before, its id takes the place of a body that was to be wrong, which then is right.
+[[operations]]
+include-path = "/providers/{id}"
+include-method = "PATCH"
+phases.stateful.checks.negative_data_rejection.enabled = false
 """
 
 
@@ -23,7 +29,7 @@ def examine(folder: Path, *, examples: int, phases: str) -> subprocess.Completed
     config.write_text(CONFIG)
     desk = AdminDesk(folder)
     desk.good("POST", "/projects", {"id": "acme"})
-    with listening(desk.door) as url:
+    with served_door(desk.door) as url:
         command = [
             str(SCHEMATHESIS), f"--config-file={config}", "run", f"{url}/admin/v1/openapi.json", "-H",
             f"Authorization: Bearer {ADMIN_KEY}", f"--max-examples={examples}", f"--phases={phases}", "--no-color",

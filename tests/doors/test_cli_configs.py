@@ -64,6 +64,15 @@ def test_a_request_is_explained_without_being_sent(line: CommandLine, tmp_path: 
     assert "us-east5" in shown and "- here: claude-sonnet-4-6 at @vertex" in shown
 
 
+def test_without_any_provider_the_sandbox_s_is_planned_with(tmp_path: Path) -> None:
+    """As `serve` would bring it; who asks is told."""
+    line = CommandLine(tmp_path)
+    config, request = written(tmp_path, "c.json", CONFIG), written(tmp_path, "r.json", REQUEST)
+    told = line.json("config", "validate", config, "--explain", request)
+    assert [row["location"] for row in told["data"]] == ["us-east5", "us"]
+    assert "no provider is configured here" in told["reasons"][0]
+
+
 def test_an_explanation_counts_the_keys_own_labels_and_models(line: CommandLine, tmp_path: Path) -> None:
     """As a call with that key would."""
     conditions = [{"query": {"metadata.team": "core"}, "then": "core"}, {"query": {"metadata.tier": "gold"}, "then": "gold"}]

@@ -55,3 +55,12 @@ def test_a_path_that_would_be_lost_is_refused(line: CommandLine) -> None:
     words = ("provider", "add", "fresh", "--credential", "env:KEY", "--base-url", "https://proxy.example/v1")
     assert "without a path" in line.refusal(*words, "--kind", "anthropic")
     assert line.json(*words, "--kind", "openai")["base_url"] == "https://proxy.example/v1"
+
+
+def test_a_host_that_the_settings_allow_needs_no_warning(line: CommandLine) -> None:
+    """GATEWAY_ALLOW_PRIVATE_UPSTREAMS is known here as it is to the admin API."""
+    words = ("provider", "add", "fresh", "--credential", "adc", "--base-url", "https://vertex.example:8443")
+    assert "GATEWAY_ALLOW_PRIVATE_UPSTREAMS" in line.json(*words)["warnings"][0]
+    line.json("provider", "delete", "fresh")
+    line.environment["GATEWAY_ALLOW_PRIVATE_UPSTREAMS"] = "other.example:443, Vertex.example:8443"
+    assert "warnings" not in line.json(*words)

@@ -18,9 +18,11 @@ SERVED = {
     "text-embedding-005": (768, 100),
     "vertex/gemini-embedding-001": (3072, 150),
     "gemini-embedding-2": (3072, 200),
+    "@studio/gemini-embedding-2": (3072, 200),
 }
 """Model → its own dimensions, and nano-dollars a token."""
 
+SERVICES = [("@oai/text-embedding-3-small", "openai"), ("text-embedding-005", "gemini"), ("@studio/gemini-embedding-2", "gemini")]
 every_model = pytest.mark.parametrize("model", SERVED)
 
 
@@ -81,6 +83,22 @@ def test_more_texts_than_a_request_takes_are_asked_for_in_turn(everywhere: Serve
     assert [each["index"] for each in answer.json()["data"]] == list(range(260))
 
 
+def test_the_gemini_api_takes_a_hundred_texts_at_a_time(everywhere: Served) -> None:
+    """Of every model; and their order is kept."""
+    texts = [f"text {number}" for number in range(130)]
+    answer = embed(everywhere, "@studio/gemini-embedding-001", texts, dimensions=8)
+    assert answer.headers["x-gateway-attempts"] == "2"
+    assert vectors(answer)[120] == vectors(embed(everywhere, "@studio/gemini-embedding-001", texts[120], dimensions=8))[0]
+
+
+def test_tokens_that_no_one_counted_are_an_estimate(everywhere: Served) -> None:
+    """The Gemini API does not say how many it were; the answer and the record say that this is a guess."""
+    answer = embed(everywhere, "@studio/gemini-embedding-001", ["Hello", "you there"])
+    assert answer.json()["usage"] == {"prompt_tokens": 5, "total_tokens": 5, "estimated": True}
+    record = everywhere.record(answer.headers["x-gateway-request-id"])
+    assert (record["completeness"], record["tokens"]["input"], record["cost_nanodollars"]) == ("estimated", 5, 5 * 150)
+
+
 def test_long_texts_do_not_crowd_one_request(everywhere: Served) -> None:
     """Vertex AI takes 20,000 tokens at a time."""
     texts = [f"{number} " + "word " * 3_000 for number in range(5)]
@@ -103,6 +121,7 @@ def test_a_member_that_cannot_be_carried_is_named(everywhere: Served) -> None:
         ("text-embedding-005", ["a", ""], "input.1: a text with at least one character"),
         ("gemini-embedding-2", ["a"] * 101, "send at most 100"),
         (MODELS["vertex-gemini"], "a", "makes no embeddings"),
+        (MODELS["studio"], "a", "makes no embeddings"),
         (MODELS["direct"], "a", "makes no embeddings"),
     ],
 )
@@ -123,7 +142,7 @@ def test_a_model_for_embeddings_does_not_talk(everywhere: Served) -> None:
     assert "POST /v1/embeddings" in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize(("model", "service"), [("@oai/text-embedding-3-small", "openai"), ("text-embedding-005", "gemini")])
+@pytest.mark.parametrize(("model", "service"), SERVICES)
 def test_a_providers_refusal_is_told_in_openais_words(everywhere: Served, model: str, service: str) -> None:
     """With its status."""
     everywhere.sandbox.script(Fault(status=429), on=service)

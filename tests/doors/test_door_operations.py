@@ -10,7 +10,7 @@ from house import Served
 from wire import Answer, ask
 
 from gateway.canonical.store import Put
-from gateway.sandbox import Sandbox
+from gateway.sandbox import Fault, Sandbox
 
 TURN = [{"role": "user", "content": "Hello"}]
 QUOTA, KIND = "x-goog-user-project", "x-vertex-ai-llm-request-type"
@@ -37,6 +37,42 @@ def test_quota_project_and_provisioned_throughput_are_the_operators_to_set(gatew
     assert post(gateway, "/v1/embeddings", model="@reserved/text-embedding-005", input="Hello").status == 200
     sent = [request.headers for request in gateway.sandbox.requests if "/publishers/" in request.path]
     assert [(each.get(QUOTA), each.get(KIND)) for each in sent] == [("quota-project", "dedicated")] * 3
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-6", "gemini-3.5-flash"])
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_provisioned_throughput_costs_nothing_if_the_operator_says_so(
+    gateway: Served, tmp_path: Path, model: str, stream: bool
+) -> None:
+    """Tokens are recorded, dollars are none, and the record says why; a budget that is used up in dollars lets it pass."""
+    (tmp_path / "account.json").write_text(gateway.sandbox.service_account_json)
+    row = {"kind": "vertex", "credential": f"file:{tmp_path}/account.json", "project_id": PROJECT, "locations": ["global"],
+           "base_url": gateway.sandbox.url, "request_type": "dedicated", "provisioned_free": True}  # fmt: skip
+    budget = {"id": "tiny", "scope": {"type": "project", "id": "demo"}, "unit": "usd", "amount": "0.00000001", "period": "day",
+              "mode": "strict", "on_store_error": "open", "alerts": [], "pooled": False, "raise": None}  # fmt: skip
+    gateway.store.commit([Put("providers/reserved", row), Put("budgets/tiny", budget)])
+    body = {"max_tokens": 50, "messages": TURN, "stream": stream}
+    assert post(gateway, "/v1/messages", model=model, **body).status == 429
+    answer = post(gateway, "/v1/messages", model=f"@reserved/{model}", **body)
+    assert answer.status == 200, answer.body
+    record = gateway.record(answer.headers["x-gateway-request-id"])
+    assert (record["cost_nanodollars"], record["price_known"]) == (0, True)
+    assert record["price_version"].endswith("+provisioned")
+    assert record["tokens"]["input"] > 0 < record["tokens"]["output"]
+
+
+def test_what_spills_over_from_provisioned_throughput_is_paid(gateway: Served, tmp_path: Path) -> None:
+    """Gemini's answers say which of the two it was."""
+    (tmp_path / "account.json").write_text(gateway.sandbox.service_account_json)
+    row = {"kind": "vertex", "credential": f"file:{tmp_path}/account.json", "project_id": PROJECT, "locations": ["global"],
+           "base_url": gateway.sandbox.url, "provisioned_free": True}  # fmt: skip
+    gateway.store.commit([Put("providers/reserved", row)])
+    costs = []
+    for traffic in ("PROVISIONED_THROUGHPUT", "ON_DEMAND"):
+        gateway.sandbox.script(Fault(traffic=traffic), on="gemini")
+        answer = post(gateway, "/v1/messages", model="@reserved/gemini-3.5-flash", max_tokens=50, messages=TURN)
+        costs.append(gateway.record(answer.headers["x-gateway-request-id"])["cost_nanodollars"])
+    assert costs[0] == 0 < costs[1]
 
 
 def test_without_the_operators_word_nothing_is_said_of_them(gateway: Served) -> None:

@@ -8,6 +8,7 @@ from house import Served, message
 from wire import Answer, ask
 
 from gateway import NAME, VERSION
+from gateway.canonical.store import Put
 
 PROJECT = "projects/my-project/locations/us-east5/publishers/anthropic/models"
 MODEL = "claude-sonnet-4-6"
@@ -149,6 +150,40 @@ def test_models_are_only_those_a_key_may_use(gateway: Served) -> None:
     rows = ask(gateway.url, "GET", "/v1/models", headers={"x-api-key": key}).json()["data"]
     assert rows
     assert all(row["id"].startswith("claude-haiku-") for row in rows)
+
+
+def alias_provider(gateway: Served, **fields: Any) -> None:
+    row = {"kind": "vertex", "credential": "adc", "base_url": gateway.sandbox.url, "locations": ["global"], **fields}
+    gateway.store.commit([Put("providers/named", row)])
+    gateway.house.directory.forget()
+
+
+def test_the_operators_own_names_are_listed_too(gateway: Served) -> None:
+    """In the same shape, once each, and each by itself; what a name stands for need not be in the catalog."""
+    alias_provider(gateway, models={"team-claude": "claude-haiku-4-5@20251001", MODEL: MODEL, "tuned": "claude-tuned-7"})
+    listed = get(gateway, "/v1/models").json()["data"]
+    rows = {row["id"]: row for row in listed}
+    assert len(rows) == len(listed)
+    haiku = rows["claude-haiku-4-5"]
+    assert rows["team-claude"] == {**haiku, "id": "team-claude", "display_name": f"team-claude ({haiku['display_name']})"}
+    assert rows["tuned"].keys() == haiku.keys()
+    assert (rows["tuned"]["object"], rows["tuned"]["owned_by"], rows["tuned"]["capabilities"]) == ("model", "anthropic", None)
+    assert rows[MODEL]["display_name"] == "Claude Sonnet 4.6"
+    assert get(gateway, "/v1/models/team-claude").json() == rows["team-claude"]
+
+
+def test_an_own_name_is_listed_for_those_who_may_use_it(gateway: Served) -> None:
+    """Also where it is all that a key may use, and then the 404 of another model names it."""
+    alias_provider(gateway, models={"fast": "claude-haiku-4-5@20251001"})
+    key = gateway.add_key(allowed_models=["fast"])
+    headers = {"x-api-key": key}
+    assert [row["id"] for row in ask(gateway.url, "GET", "/v1/models", headers=headers).json()["data"]] == ["fast"]
+    refused = ask(gateway.url, "POST", "/v1/messages", body=message(), headers=headers)
+    assert refused.status == 404
+    assert "it may use fast" in refused.error["message"]
+    other = gateway.add_key(allowed_models=["claude-opus-*"])
+    listed = ask(gateway.url, "GET", "/v1/models", headers={"x-api-key": other}).json()["data"]
+    assert "fast" not in {row["id"] for row in listed}
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,12 @@ def test_a_connection_that_breaks_falls_back(router: Routed) -> None:
 
 @pytest.mark.parametrize(
     "spoilt",
-    [Fault(stream_error="overloaded_error", at=1), Fault(cut="rst", at=1), Fault(cut="fin", at=0), Fault(cut="clean", at=1)],
-    ids=["error event", "reset", "closed", "ended early"],
-)
+    [
+        Fault(stream_error="overloaded_error", at=1), Fault(cut="rst", at=1), Fault(cut="fin", at=0), Fault(cut="clean", at=1),
+        Fault(truncate=True, at=1), Fault(garble=True, at=0), Fault(garble=True, at=1),
+    ],
+    ids=["error event", "reset", "closed", "ended early", "half an event", "garbled start", "garbled block"],
+)  # fmt: skip
 def test_a_stream_that_fails_before_its_first_word_falls_back(router: Routed, spoilt: Fault) -> None:
     """The client sees one whole stream: nothing of the first one has reached it."""
     key = router.key(router.put("streams", FALLBACK))

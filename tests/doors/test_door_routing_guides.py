@@ -13,7 +13,7 @@ from routing_house import Routed, routed
 from gateway.canonical.store import Json
 from gateway.sandbox.faults import Fault
 
-VERTEX_MODEL, MODEL = "claude-3-7-sonnet@20250219", "claude-sonnet-4-20250514"
+MODEL = "claude-sonnet-4-20250514"
 VERTEX_PATH = "/v1/projects/any/locations/us-central1/publishers/anthropic/models/{model}:{verb}"
 HELLO = [{"role": "user", "content": "Hello"}]
 CONFIGS: dict[str, Json] = {

@@ -19,6 +19,7 @@ from gateway.dialects import anthropic_chat, gemini
 
 FOLDER = Path(__file__).parent / "gemini"
 ASKED = {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}}
+THINKING = {"thinking": {"type": "adaptive"}}
 
 
 def traits(name: str) -> ModelTraits:
@@ -41,11 +42,11 @@ def to_messages(body: bytes) -> Any:
 
 def answer(body: bytes) -> Any:
     message = gemini.parse_answer(json.loads(body))
-    return anthropic_chat.render_answer(message, asked_model="gemini-3.8-flash", request={})
+    return anthropic_chat.render_answer(message, asked_model="gemini-3.8-flash", request=THINKING)
 
 
 def stream(data: bytes) -> bytes:
-    parser, renderer = gemini.parse_stream(), anthropic_chat.render_stream(asked_model="gemini-3.8-flash", request={})
+    parser, renderer = gemini.parse_stream(), anthropic_chat.render_stream(asked_model="gemini-3.8-flash", request=THINKING)
     return b"".join(renderer.render(event) for event in [*parser.feed(data), *parser.end()])
 
 

@@ -53,6 +53,7 @@ class Trip:
         ([200], ["vertex"], [200]),
         ([503, 200], ["vertex", "anthropic"], [503, 200]),
         ([429, 529, 200], ["vertex", "anthropic", "bedrock"], [429, 529, 200]),
+        ([404, 200], ["vertex", "anthropic"], [404, 200]),
         (["mute", 200], ["vertex", "anthropic"], [529, 200]),
         ([UpstreamFailed("reset"), UpstreamTimeout("late"), 200], ["vertex", "anthropic", "bedrock"], [502, 504, 200]),
         ([CredentialRefused("no"), 200], ["vertex", "anthropic"], [502, 200]),
@@ -60,7 +61,8 @@ class Trip:
     ],
 )
 def test_what_fails_before_its_first_word_falls_back(script: list[Any], went: list[str], statuses: list[int]) -> None:
-    """Statuses, broken connections, time that is up, a refused credential, a stream that breaks before it said anything."""
+    """Statuses, a model that is not served there, broken connections, time that is up, a refused credential, a stream that
+    breaks before it said anything."""
     trip = Trip(THREE, *script)
     assert trip.go().target.provider.id.startswith(went[-1])
     assert (trip.went, trip.statuses) == (went, statuses)

@@ -18,10 +18,10 @@ def exits(plan: Plan) -> list[list[tuple[list[int], int]]]:
 
 
 def test_a_fallback_goes_from_one_to_the_next() -> None:
-    """In the order that it is written, on the statuses of contract's default."""
+    """In the order that it is written, on the statuses that are listed by default, and where a model is not served."""
     plan = route(FALLBACK)
     assert where(plan) == [("vertex-prod", "global"), ("anthropic-prod", "global")]
-    assert exits(plan) == [[([429, 500, 502, 503, 504, 529], 1)], []]
+    assert exits(plan) == [[([404, 429, 500, 502, 503, 504, 529], 1)], []]
 
 
 def test_what_an_inner_group_does_not_take_is_the_outer_ones_affair() -> None:

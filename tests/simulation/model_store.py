@@ -1,11 +1,11 @@
 """A store in a dictionary, as the contract has it (gateway/canonical/store.py), that counts what Firestore would bill.
 
-Expiry is left out: nothing the ledger writes expires within a simulation.
+Left out is what the ledger does without: expiry, as nothing it writes expires within a simulation, and most methods.
 """
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gateway.canonical.store import (
@@ -38,20 +38,9 @@ class ModelStore:
         self.billed["reads"] += 1
         return self._document(path)
 
-    def create(self, path: str, data: Json, *, timeout_s: float = 2.0) -> str:
-        self.commit([Create(path, data)])
-        return str(self.documents[path][1])
-
     def update(self, path: str, fields: Json, *, if_version: str | None = None, timeout_s: float = 2.0) -> str:
         self.commit([Update(path, fields, if_version)])
         return str(self.documents[path][1])
-
-    def increment(self, path: str, amounts: Mapping[str, int], fields: Json | None = None, *,
-                  timeout_s: float = 2.0) -> dict[str, int]:  # fmt: skip
-        return self.commit([Increment(path, amounts, fields or {})])[0]
-
-    def delete(self, path: str, *, timeout_s: float = 2.0) -> None:
-        self.commit([Delete(path)])
 
     def commit(self, writes: Sequence[Write], *, timeout_s: float = 2.0) -> list[dict[str, int]]:
         before = {write.path: self.documents.get(write.path) for write in writes}
@@ -80,19 +69,17 @@ class ModelStore:
         collection: str,
         *,
         where: Sequence[tuple[str, Operator, Any]] = (),
-        order_by: str | None = None,
-        descending: bool = False,
         limit: int = 100,
         cursor: str | None = None,
         group: bool = False,
         timeout_s: float = 10.0,
     ) -> Page:
+        """By path, as without `order_by`."""
         if where:
             ((name, operator, value),) = where
             assert (collection, name, operator, group) == ("usage", "allowance_ids", "array_contains", True)
             paths = sorted(self._by_allowance.get(value, ()))
         else:
-            assert order_by is None
             paths = sorted(path for path in self._of_budgets if self._is_in(path, collection, group))
         paths = [path for path in paths if cursor is None or path > cursor]
         page = [document for path in paths[:limit] if (document := self._document(path))]
@@ -105,12 +92,6 @@ class ModelStore:
 
     def usage_documents(self) -> list[Json]:
         return [data for path, (data, _) in self.documents.items() if "/usage/" in path]
-
-    def ping(self, *, timeout_s: float = 1.0) -> None:
-        return None
-
-    def close(self) -> None:
-        return None
 
     @staticmethod
     def _is_in(path: str, collection: str, group: bool) -> bool:

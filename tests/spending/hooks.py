@@ -26,6 +26,7 @@ class Hook:
     port: int
     status: int = 200
     location: str = ""
+    held: threading.Event | None = None  # until then, or for 4 s, nobody gets an answer
     received: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
     @property
@@ -45,6 +46,8 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Hook]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             hook.received.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            if hook.held is not None:
+                hook.held.wait(4)
             self.send_response(hook.status)
             if hook.location:
                 self.send_header("location", hook.location)

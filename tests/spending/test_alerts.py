@@ -103,12 +103,12 @@ def test_each_threshold_is_told_once(store: Store, clock: Clock) -> None:
     alerts = make(store, clock, ear)
     for used in (1, 49, 50, 51, 79, 80, 81, 99, 100, 130):
         spend(alerts, used * DOLLAR)
-    assert alerts.close(5)
+    assert alerts.close(20)
     assert ear.shares == [0.5, 0.8, 1.0]
     spend(alerts, 300 * DOLLAR, limit=200 * DOLLAR)
-    assert alerts.close(5) and len(ear.heard) == 3
+    assert alerts.close(20) and len(ear.heard) == 3
     spend(alerts, 60 * DOLLAR, period="2026-12")
-    assert alerts.close(5) and ear.heard[-1].period == "2026-12"
+    assert alerts.close(20) and ear.heard[-1].period == "2026-12"
 
 
 def test_what_is_told_is_what_was_used(store: Store, clock: Clock) -> None:
@@ -116,7 +116,7 @@ def test_what_is_told_is_what_was_used(store: Store, clock: Clock) -> None:
     ear = Ear()
     alerts = make(store, clock, ear)
     alerts.watch("bud_1", "2026-11", (0.8,), 81 * DOLLAR, 100 * DOLLAR, {"unit": "usd", "subject": "ana"})
-    assert alerts.close(5)
+    assert alerts.close(20)
     alert = ear.heard[0]
     assert alert.sentence() == "Budget bud_1 for ana has used 80 % of its limit in 2026-11: $81.00 of $100.00."
     written = state(store, "0.8")
@@ -132,7 +132,7 @@ def test_a_call_that_passes_several_thresholds_tells_of_each(store: Store, clock
     ear = Ear()
     alerts = make(store, clock, ear)
     spend(alerts, 500 * DOLLAR)
-    assert alerts.close(5) and ear.shares == [0.5, 0.8, 1.0]
+    assert alerts.close(20) and ear.shares == [0.5, 0.8, 1.0]
 
 
 def test_over_all_instances_one_tells(store: Store, clock: Clock) -> None:
@@ -155,7 +155,7 @@ def test_a_budget_that_blocks_or_is_unlimited_has_no_thresholds(store: Store, cl
     alerts = make(store, clock, ear)
     spend(alerts, 5, limit=0)
     alerts.watch("bud_1", "2026-11", (), 5, 1, FACTS)
-    assert alerts.close(5) and ear.heard == []
+    assert alerts.close(20) and ear.heard == []
 
 
 def test_limits_by_the_minute_are_told_of_once_a_day(store: Store, clock: Clock) -> None:
@@ -164,7 +164,7 @@ def test_limits_by_the_minute_are_told_of_once_a_day(store: Store, clock: Clock)
     alerts = make(store, clock, ear)
     for period in ("2026-11-20T12:05Z", "2026-11-20T12:06Z", "2026-11-20T13Z", "2026-11-20T12:05Z~abc", "2026-11-21T00:00Z"):
         spend(alerts, 60 * DOLLAR, period=period)
-    assert alerts.close(5)
+    assert alerts.close(20)
     assert [alert.period for alert in ear.heard] == ["2026-11-20", "2026-11-20~abc", "2026-11-21"]
 
 
@@ -173,7 +173,7 @@ def test_what_fails_is_sent_again_by_the_sweep(store: Store, clock: Clock) -> No
     good, bad, odd = Ear("chat"), Ear("webhook", fails=True), Ear("topic", fails=RuntimeError("odd"))
     alerts = make(store, clock, bad, good, odd)
     spend(alerts, 50 * DOLLAR)
-    assert alerts.close(5)
+    assert alerts.close(20)
     assert state(store)["state"] == "failed" and "answered 500" in state(store)["deliveries"]["webhook"]["words"]
     assert len(good.heard) == 1, "one channel's fault does not silence another"
     other = make(store, clock, bad, good, odd)
@@ -189,7 +189,7 @@ def test_a_message_that_nobody_takes_is_given_up_at_last(store: Store, clock: Cl
     """The audit still tells of it."""
     alerts = make(store, clock, Ear(fails=True))
     spend(alerts, 50 * DOLLAR)
-    assert alerts.close(5)
+    assert alerts.close(20)
     for _ in range(ATTEMPTS_MAX):
         alerts.resend_failed()
     assert (state(store)["state"], state(store)["attempts"]) == ("given_up", ATTEMPTS_MAX)
@@ -210,7 +210,7 @@ def test_two_sweeps_at_once_send_once(store: Store, clock: Clock) -> None:
     """Whoever claims it."""
     alerts = make(store, clock, Ear(fails=True))
     spend(alerts, 50 * DOLLAR)
-    assert alerts.close(5)
+    assert alerts.close(20)
     ears = [Ear(takes_s=0.05) for _ in range(4)]
     threads = [threading.Thread(target=make(store, clock, ear).resend_failed) for ear in ears]
     for thread in threads:
@@ -225,13 +225,13 @@ def test_an_outage_of_the_store_delays_an_alert(store: Store, clock: Clock) -> N
     ear, faulty = Ear(), Faulty(store, away=2)
     alerts = make(faulty, clock, ear)
     spend(alerts, 50 * DOLLAR)
-    assert alerts.close(5) and ear.shares == [0.5]
+    assert alerts.close(20) and ear.shares == [0.5]
     faulty.away = 100
     spend(alerts, 80 * DOLLAR)
-    assert alerts.close(5) and ear.shares == [0.5]
+    assert alerts.close(20) and ear.shares == [0.5]
     faulty.away = 0
     spend(alerts, 80 * DOLLAR)
-    assert alerts.close(5) and ear.shares == [0.5, 0.8]
+    assert alerts.close(20) and ear.shares == [0.5, 0.8]
 
 
 def test_a_claim_whose_answer_got_lost_is_told_once(store: Store, clock: Clock) -> None:
@@ -239,7 +239,7 @@ def test_a_claim_whose_answer_got_lost_is_told_once(store: Store, clock: Clock) 
     ear = Ear()
     alerts = make(Faulty(store, lose_answers=1), clock, ear)
     spend(alerts, 50 * DOLLAR)
-    assert alerts.close(5) and ear.shares == [0.5] and len(list_audit(store)["data"]) == 1
+    assert alerts.close(20) and ear.shares == [0.5] and len(list_audit(store)["data"]) == 1
 
 
 def test_no_call_waits_for_an_alert(store: Store, clock: Clock) -> None:
@@ -272,7 +272,7 @@ def test_without_a_channel_the_audit_tells(store: Store, clock: Clock) -> None:
     """An operator who configured none finds it there."""
     alerts = make(store, clock)
     spend(alerts, 50 * DOLLAR)
-    assert alerts.close(5) and state(store)["state"] == "delivered"
+    assert alerts.close(20) and state(store)["state"] == "delivered"
     assert len(list_audit(store)["data"]) == 1 and alerts.test("bud_1") == []
 
 
@@ -280,5 +280,5 @@ def test_what_is_claimed_dies_some_day(store: Store, clock: Clock) -> None:
     """Long after its period."""
     alerts = make(store, clock)
     spend(alerts, 50 * DOLLAR)
-    assert alerts.close(5)
+    assert alerts.close(20)
     assert state(store)["expires_at"].timestamp() > START + 300 * 86_400

@@ -10,7 +10,7 @@ from ledger_doubles import START, budget_document, call, caller, dollars, plan
 
 from gateway.canonical.usage import Tokens, Usage
 from gateway.spending.amounts import amounts_of, counted_input_tokens
-from gateway.spending.budgets import Budget, parse_budget
+from gateway.spending.budgets import Budget, count, parse_budget
 from gateway.spending.matching import BudgetBook
 from gateway.spending.periods import PERIOD_KINDS, period_at
 
@@ -122,13 +122,32 @@ def test_every_budget_of_a_call_is_found() -> None:
     assert matched(book) == ["bud_0", "bud_1", "bud_2", "bud_3"]
 
 
+def test_what_was_answered_once_is_answered_again_for_the_same_call_alone() -> None:
+    """A book remembers whom it was asked for: another session, model, provider or key of the same name has its own answer."""
+    scopes = [("session", "s-1"), ("model", "claude-*"), ("provider", "vertex"), ("metadata", "team=core")]
+    book = BudgetBook([budget(f"bud_{number}", scope={"type": s, "id": i}) for number, (s, i) in enumerate(scopes)])
+    by = caller(metadata={"team": "core"})
+
+    def found(session: str, model: str = "claude-sonnet-4-6", provider: str = "vertex", by: Any = by) -> set[str]:
+        target = plan(model, provider).targets[0]
+        one = replace(call(1, 1, by=by, session=session), request=replace(REQUEST, model=model))
+        return {match.budget.id for match in book.matching(one, target)}
+
+    for _ in range(2):
+        assert found("s-1") == {"bud_0", "bud_1", "bud_2", "bud_3"}
+        assert found("s-2") == {"bud_1", "bud_2", "bud_3"}
+        assert found("s-1", "gemini-3.5-flash") == {"bud_0", "bud_2", "bud_3"}
+        assert found("s-1", provider="bedrock") == {"bud_0", "bud_1", "bud_3"}
+        assert found("s-1", by=caller()) == {"bud_0", "bud_1", "bud_2"}
+
+
 def test_tokens_read_from_a_cache_count_a_tenth() -> None:
     """Uncached input and cache writes in full, ten cache reads as one, rounded up; thinking is output."""
     usage = Usage(Tokens(input=10, output=7, cache_read=91, cache_write_5m=5, cache_write_1h=3, thinking=4))
     assert counted_input_tokens(usage) == 10 + 5 + 3 + 10
     amounts = amounts_of(usage, 42)
-    assert budget(unit="tokens").count(amounts) == 28 + 7
-    assert budget(unit="input_tokens").count(amounts) == 28
-    assert budget(unit="output_tokens").count(amounts) == 7
-    assert budget(unit="requests").count(amounts) == 1
-    assert budget().count(amounts) == 42
+    assert count(amounts)["tokens"] == 28 + 7
+    assert count(amounts)["input_tokens"] == 28
+    assert count(amounts)["output_tokens"] == 7
+    assert count(amounts)["requests"] == 1
+    assert count(amounts)["usd"] == 42

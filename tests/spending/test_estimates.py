@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -222,6 +223,22 @@ def test_a_key_has_its_own_habits() -> None:
     assert likely["key_short"] < 200 and likely["key_long"] > 8_000 and likely["key_new"] > 2 * likely["key_short"]
 
 
+def test_calls_in_quick_succession_teach_as_much_as_is_needed() -> None:
+    """Of five hundred a second not each is learned from, but what they turn out like is known within seconds."""
+    estimates = LearnedEstimates(BOOK)
+    for number in range(2_000):
+        asked = replace(call(text="word " * 700), started=number * 0.002)
+        estimates.learn(asked, target(), Usage(Tokens(input=1_000, output=8_000)), 123_000_000)
+    assert estimates.estimate(call({"max_tokens": 32_000}), target()).likely.output_tokens > 7_000
+
+
+def test_what_a_config_asks_for_is_estimated() -> None:
+    """Its parameters take the place of the caller's, at the targets that it names them for."""
+    estimates, asked = LearnedEstimates(BOOK), call({"max_tokens": 100})
+    assert estimates.estimate(asked, target(), {"max_tokens": b"9000"}).worst.output_tokens == 9_000
+    assert estimates.estimate(asked, target()).worst.output_tokens == 100
+
+
 def test_only_closing_figures_teach() -> None:
     """A call that was cut off or failed says nothing of the next."""
     estimates = LearnedEstimates(BOOK)
@@ -240,3 +257,12 @@ def test_memory_is_bounded() -> None:
         estimates.learn(call(key=f"key_{number}"), target(), Usage(Tokens(input=10, output=10)), 1)
         estimates.estimate(call(), target())
     assert len(estimates._habits) == HABITS_KEPT and len(estimates._sizes) <= HABITS_KEPT
+
+
+def test_what_runs_on_provisioned_throughput_alone_holds_no_money() -> None:
+    """Where that costs nothing more; tokens are held as ever."""
+    provider = Provider("p", "vertex", "adc", request_type="dedicated", provisioned_free=True)
+    where = Target(provider, "claude-sonnet-4-6", "claude-sonnet-4-6", "us-east5", "anthropic")
+    estimate = LearnedEstimates(BOOK).estimate(call(), where)
+    assert (estimate.likely.cost_nanodollars, estimate.worst.cost_nanodollars) == (0, 0)
+    assert estimate.worst.output_tokens == 1_000

@@ -514,6 +514,16 @@ def test_a_raised_budget_admits_at_once(store: FailingStore, ledger: Ledger) -> 
     reserve(ledger, 2, 2.0)
 
 
+def test_a_raise_ends_on_time(store: FailingStore, ledger: Ledger, clock: HandClock) -> None:
+    """From one call to the next, though nothing was read or written in between."""
+    until = datetime.fromtimestamp(clock.time + 10, UTC)
+    put_budget(store, amount="1", **{"raise": {"amount": "5", "until": until}})
+    reserve(ledger, 1, 2.0).release()
+    clock.time += 10
+    with pytest.raises(BudgetExceeded):
+        reserve(ledger, 2, 2.0)
+
+
 def test_a_deleted_budget_lets_its_open_calls_end(store: FailingStore, ledger: Ledger, clock: HandClock) -> None:
     """New calls are not counted, the open one is settled without fault."""
     put_budget(store)

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.canonical.call import Target
 from gateway.canonical.usage import Tokens, Usage
 from gateway.catalog.dearest import TOKEN_CLASSES
 from gateway.catalog.models import all_models, price_version
+from gateway.providers.provider import Provider
 from gateway.settings import SettingsFault
 from gateway.spending.prices import Cost, PriceBook
 
@@ -266,3 +268,24 @@ def test_costs_add_up_within_a_tier(name: str, place: tuple[str, str], passes: l
 def test_no_token_is_free(name: str, place: tuple[str, str], tokens: Tokens) -> None:
     """Whatever the model is called, a prompt costs something."""
     assert (nanodollars(name, Usage(tokens), *place) == 0) is (tokens.prompt == 0 and (tokens.output == 0 or "embedding" in name))
+
+
+@pytest.mark.parametrize(
+    ("free", "request_type", "provisioned", "paid"),
+    [
+        (True, "dedicated", False, False),  # Claude's answers do not say what they ran on; `dedicated` leaves no choice
+        (True, None, True, False),
+        (True, None, False, True),  # spilt over to what is paid as it is used
+        (True, "shared", False, True),
+        (False, "dedicated", True, True),
+    ],
+)
+def test_provisioned_throughput_is_free_where_the_operator_says_so(
+    free: bool, request_type: Any, provisioned: bool, paid: bool
+) -> None:
+    """It is paid by the hour; the version of prices says that a call cost nothing for that reason."""
+    provider = Provider("p", "vertex", "adc", request_type=request_type, provisioned_free=free)
+    target = Target(provider, "gemini-3.5-flash", "gemini-3.5-flash", "global", "gemini")
+    charged = BOOK.charge(target, Usage(CHAT.tokens, provisioned=provisioned))
+    listed = BOOK.cost("gemini-3.5-flash", "vertex", "global", CHAT)
+    assert charged == (listed if paid else Cost(0, f"{BOOK.price_version}+provisioned", True))

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from gateway.cache.semantic import DIMENSIONS
+
 FILE = Path(__file__).parents[2] / "infra" / "firestore.indexes.json"
 DEFINED: dict[str, list[dict[str, Any]]] = json.loads(FILE.read_text())
 OVERRIDES = {(row["collectionGroup"], row["fieldPath"]): row for row in DEFINED["fieldOverrides"]}
 EXEMPT = {collection for collection, field in OVERRIDES if field == "*"}
-MAY_DIE = {"usage", "tokens", "allowances", "reconciled", "health", "periods", "rollups", "alerts", "cache", "lessons"}
+MAY_DIE = {"usage", "tokens", "allowances", "reconciled", "health", "periods", "rollups", "alerts", "cache", "embeddings",
+           "lessons"}  # fmt: skip
 
 
 def single(collection: str, field: str, mode: str, scope: str) -> bool:
@@ -51,11 +54,27 @@ def test_sums_are_read_by_day_and_undelivered_alerts_are_found() -> None:
     assert OVERRIDES["rollups", "rows"]["indexes"] == []
 
 
+def test_a_persons_kept_answers_are_found() -> None:
+    """To be erased, over all projects."""
+    assert single("cache", "user", "ASCENDING", "COLLECTION")
+
+
+def test_the_semantic_cache_finds_its_nearest_and_a_persons_own() -> None:
+    """Within one scope, by vectors of as many dimensions as the embedder asks for; a person's are found to be erased.
+
+    Firestore puts `__name__` before a vector: left out, terraform would make the index anew each time.
+    """
+    vector = {"fieldPath": "embedding", "vectorConfig": {"dimension": DIMENSIONS, "flat": {}}}
+    fields = [{"fieldPath": "scope_key", "order": "ASCENDING"}, {"fieldPath": "__name__", "order": "ASCENDING"}, vector]
+    assert {"collectionGroup": "embeddings", "queryScope": "COLLECTION", "fields": fields} in DEFINED["indexes"]
+    assert single("embeddings", "user", "ASCENDING", "COLLECTION_GROUP")
+
+
 def test_written_often_means_indexed_little() -> None:
     """Every index costs each write, and a rising one limits a collection to about 500 writes a second."""
-    assert {"usage", "tokens", "allowances"} == EXEMPT
+    assert {"usage", "tokens", "allowances", "cache", "embeddings"} == EXEMPT
     indexed = {field for (collection, field), row in OVERRIDES.items() if collection in EXEMPT and row["indexes"]}
-    assert indexed == {"at", "request_id", "allowance_ids"}
+    assert indexed == {"at", "request_id", "allowance_ids", "user"}
 
 
 def test_whatever_may_die_is_deleted_by_firestore() -> None:
@@ -71,7 +90,7 @@ def test_the_file_has_the_form_that_the_firebase_tools_read() -> None:
     assert len(OVERRIDES) == len(DEFINED["fieldOverrides"])
     for index in DEFINED["indexes"]:
         assert index.keys() == {"collectionGroup", "queryScope", "fields"}
-        assert all(entry.keys() == {"fieldPath", "order"} for entry in index["fields"])
+        assert all(entry.keys() in ({"fieldPath", "order"}, {"fieldPath", "vectorConfig"}) for entry in index["fields"])
     for row in DEFINED["fieldOverrides"]:
         assert row.keys() - {"ttl"} == {"collectionGroup", "fieldPath", "indexes"}
         assert all(len(index) == 2 and "queryScope" in index for index in row["indexes"])

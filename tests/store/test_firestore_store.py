@@ -27,6 +27,7 @@ from gateway.canonical.store import (
     StoreError,
     StoreUnavailable,
     Update,
+    Vector,
 )
 from gateway.store import open_store
 
@@ -41,6 +42,7 @@ METHODS: dict[str, Callable[[Store, float], Any]] = {
     "increment": lambda store, timeout_s: store.increment("a/1", {"n": 1}, timeout_s=timeout_s),
     "commit": lambda store, timeout_s: store.commit([Create("a/1", {})], timeout_s=timeout_s),
     "query": lambda store, timeout_s: store.query("a", timeout_s=timeout_s),
+    "nearest": lambda store, timeout_s: store.nearest("a", "v", Vector((1.0,)), where={}, timeout_s=timeout_s),
     "ping": lambda store, timeout_s: store.ping(timeout_s=timeout_s),
 }
 
@@ -219,6 +221,7 @@ class ScriptedFirestore(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     script: list[tuple[grpc.StatusCode, str]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    requests: list[bytes] = field(default_factory=list)
 
     def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         method = call.method.rpartition("/")[2]
@@ -229,6 +232,7 @@ class ScriptedFirestore(grpc.GenericRpcHandler):  # type: ignore[misc]
     def _answer(self, method: str, answer: Callable[[bytes], Any]) -> Callable[[bytes, grpc.ServicerContext], Any]:
         def handle(request: bytes, context: grpc.ServicerContext) -> Any:
             self.calls.append(method)
+            self.requests.append(request)
             if self.script:
                 context.abort(*self.script.pop(0))
             return answer(request)
@@ -336,3 +340,27 @@ def test_a_query_without_its_index_names_what_to_deploy(scripted: Scripted, monk
     server.script = [(grpc.StatusCode.FAILED_PRECONDITION, "The query requires an index.")]
     with store_at(address, monkeypatch) as store, pytest.raises(StoreError, match="deploy infra/firestore"):
         store.query("a", order_by="at", where=[("key", "==", 1)])
+
+
+def test_a_search_asks_for_the_cosine_within_its_filter(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filter's fields and the vector are those of an index in infra/firestore.indexes.json; the threshold is a distance."""
+    server, address = scripted
+    with store_at(address, monkeypatch) as store:
+        vector = Vector((0.6, 0.8))
+        assert store.nearest("p/1/turns", "vector", vector, where={"scope": "x"}, similarity_min=0.9, timeout_s=20) == []
+    query = types.RunQueryRequest.deserialize(server.requests[-1]).structured_query
+    assert query.where.field_filter.field.field_path == "scope"
+    assert query.where.field_filter.op == types.StructuredQuery.FieldFilter.Operator.EQUAL
+    search = query.find_nearest
+    assert search.vector_field.field_path == "vector"
+    assert search.distance_measure == types.StructuredQuery.FindNearest.DistanceMeasure.COSINE
+    assert search.distance_threshold == pytest.approx(0.1, abs=1e-5) and search.limit == 10
+    assert [one.double_value for one in search.query_vector.map_value.fields["value"].array_value.values] == [0.6, 0.8]
+
+
+def test_a_search_without_its_index_names_what_to_deploy(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator never asks for one, production does."""
+    server, address = scripted
+    server.script = [(grpc.StatusCode.FAILED_PRECONDITION, "Missing vector index configuration.")]
+    with store_at(address, monkeypatch) as store, pytest.raises(StoreError, match="deploy infra/firestore"):
+        store.nearest("a", "v", Vector((1.0,)), where={})

@@ -245,6 +245,33 @@ def test_a_file_of_a_newer_gateway_is_left_alone(store: SqliteStore, path: Path)
     assert_unavailable_in_time(SqliteStore(path), "schema 99")
 
 
+VERSION_1 = """
+    CREATE TABLE documents (
+        key BLOB PRIMARY KEY NOT NULL, collection TEXT NOT NULL, collection_group TEXT NOT NULL,
+        data BLOB NOT NULL, version TEXT NOT NULL, expires_at REAL);
+    CREATE INDEX documents_by_collection ON documents (collection, key);
+    CREATE INDEX documents_by_group ON documents (collection_group, key);
+    CREATE INDEX documents_by_expiry ON documents (expires_at) WHERE expires_at IS NOT NULL;
+    INSERT INTO documents VALUES (CAST('p' || x'00' || 'a' AS BLOB), 'p', 'p', x'81a16e01', 'v1', NULL);
+    INSERT INTO documents VALUES (
+        CAST('p' || x'00' || 'a' || x'00' || 'usage' || x'00' || 'r' AS BLOB), 'p/a/usage', 'usage', x'81a16e02', 'v2', NULL);
+    PRAGMA user_version = 1;
+"""
+
+
+def test_a_file_of_an_earlier_gateway_is_brought_up(store: SqliteStore, path: Path) -> None:
+    """All that it holds is found as before, under the versions it had."""
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path)) as earlier:
+        earlier.executescript(VERSION_1)
+    found = store.get("p/a")
+    assert found is not None and (found.data, found.version) == ({"n": 1}, "v1")
+    assert [(each.path, each.data) for each in store.query("usage", group=True).documents] == [("p/a/usage/r", {"n": 2})]
+    assert [each.id for each in store.query("p").documents] == ["a"]
+    store.create("p/a/usage/s", {"n": 3})
+    assert [each.id for each in SqliteStore(path).query("p/a/usage").documents] == ["r", "s"]
+
+
 def test_a_read_only_file_is_unavailable() -> None:
     """Writing needs permission for file and folder; the error says so."""
     with tempfile.TemporaryDirectory() as folder, as_somebody_else(Path(folder)):

@@ -1,6 +1,7 @@
 """What every store promises, tried on each of them: rooms above may rely on nothing else."""
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from gateway.canonical.store import (
     Store,
     StoreUnavailable,
     Update,
+    Vector,
     Write,
 )
 from gateway.store import STORES, open_store
@@ -463,6 +465,112 @@ def test_queries_that_production_could_not_answer_are_refused_everywhere(store: 
     """A laptop says at once what Firestore would say after deployment."""
     with pytest.raises(ValueError, match=r".+"):
         store.query("a", **asked)
+
+
+# ---- vectors
+
+
+def pointing(degrees: float, length: float = 1.0) -> Vector:
+    """A vector of the plane."""
+    return Vector((length * math.cos(math.radians(degrees)), length * math.sin(math.radians(degrees))))
+
+
+def near(store: Store, **asked: Any) -> list[tuple[str, float]]:
+    """What lies nearest to 0 degrees, among the documents of scope x."""
+    found = store.nearest("p/1/turns", "vector", pointing(0), **{"where": {"scope": "x"}, "timeout_s": 20, **asked})
+    return [(document.id, similarity) for document, similarity in found]
+
+
+@pytest.fixture
+def turns(store: Store, clock: Clock) -> Store:
+    """Vectors at 10, 30, 60 and 120 degrees, and what no search for scope x in this collection may find."""
+    for degrees in (60, 10, 120, 30):
+        store.create(f"p/1/turns/{degrees}", {"scope": "x", "vector": pointing(degrees, length=degrees / 7)})
+    store.create("p/1/turns/other-scope", {"scope": "y", "vector": pointing(1)})
+    store.create("p/2/turns/other-collection", {"scope": "x", "vector": pointing(1)})
+    store.create("p/1/turns/longer", {"scope": "x", "vector": Vector((1.0, 0.0, 0.0))})
+    store.create("p/1/turns/no-direction", {"scope": "x", "vector": Vector((0.0, 0.0))})
+    store.create("p/1/turns/elsewhere", {"scope": "x", "other": pointing(1)})
+    store.create("p/1/turns/no-vector", {"scope": "x", "vector": [1.0, 0.0]})
+    store.create("p/1/turns/expired", {"scope": "x", "vector": pointing(1), "expires_at": expires(clock.seconds + 1)})
+    clock.seconds += 2
+    return store
+
+
+def test_a_vector_comes_back_exactly_by_every_way_of_writing(store: Store, clock: Clock) -> None:
+    """Created, put, updated, set beside an increment, and created where an expired document lingers."""
+    vector = Vector((0.1, -0.0, 5e-324, 1 / 3, 1.7976931348623157e308))
+    data = {"vector": vector, "text": "a", "`odd.name`": Vector((1.0,))}
+    store.create("a/1", {"expires_at": expires(clock.seconds + 1)})
+    clock.seconds += 2
+    store.create("a/1", data)
+    assert held(store, "a/1") == data
+    store.update("a/1", {"vector": Vector((2.0,))})
+    assert held(store, "a/1") == {**data, "vector": Vector((2.0,))}
+    store.commit([Put("a/2", data), Increment("a/3", {"n": 1}, {"vector": vector}), Create("a/4", {}), Update("a/4", data)])
+    assert [document.data["vector"] for document in store.query("a").documents][1:] == [vector] * 3
+
+
+def test_the_nearest_vectors_come_first_with_their_similarity(turns: Store) -> None:
+    """Their length says nothing, their direction all; expired ones, other fields, lengths, scopes and collections stay out."""
+    expected = [(degrees, pytest.approx(math.cos(math.radians(degrees)), abs=2e-6)) for degrees in (10, 30, 60)]
+    assert [(int(name), similarity) for name, similarity in near(turns)] == expected
+    assert near(turns, limit=1) == near(turns)[:1]
+    assert [name for name, _ in near(turns, similarity_min=0.8)] == ["10", "30"]
+    assert [name for name, _ in near(turns, similarity_min=-1.0)] == ["10", "30", "60", "120"]
+    assert near(turns, where={"scope": "z"}) == []
+
+
+def test_a_document_that_is_found_is_whole_and_holds_nothing_else(turns: Store) -> None:
+    """As get shows it."""
+    ((document, _),) = turns.nearest("p/1/turns", "vector", pointing(0), where={"scope": "x"}, limit=1, timeout_s=20)
+    assert document == turns.get("p/1/turns/10")
+
+
+def test_the_same_vector_is_alike_by_exactly_one(store: Store) -> None:
+    """A threshold of 1 finds it, however long it is, and however the numbers are added up."""
+    values = tuple(math.sin(n * n) / 7 for n in range(768))
+    store.create("p/1/turns/same", {"scope": "x", "vector": Vector(values)})
+    store.create("p/1/turns/close", {"scope": "x", "vector": Vector((*values[:-1], values[-1] + 0.02))})
+    asked = Vector(tuple(value * 3 for value in values))
+    found = store.nearest("p/1/turns", "vector", asked, where={"scope": "x"}, similarity_min=1.0, timeout_s=20)
+    assert [(document.id, similarity) for document, similarity in found] == [("same", 1.0)]
+
+
+def test_what_has_expired_takes_no_live_documents_place(store: Store, clock: Clock) -> None:
+    """However many dead ones lie nearer."""
+    for n in range(25):
+        store.create(f"p/1/turns/{n}", {"scope": "x", "vector": pointing(n), "expires_at": expires(clock.seconds + 1)})
+    store.create("p/1/turns/alive", {"scope": "x", "vector": pointing(40)})
+    clock.seconds += 2
+    assert [name for name, _ in near(store, limit=2)] == ["alive"]
+
+
+@pytest.mark.parametrize("vector", [(), (1,), (float("nan"),), (float("inf"), 1.0), [1.0], (1.0,) * 2049, ("1",)], ids=ascii)
+def test_a_vector_that_some_store_could_not_keep_is_refused(store: Store, vector: Any) -> None:
+    """By every write and search; so are vectors below the top level, and searches that Firestore could not make."""
+    for attempt in (
+        lambda: store.create("a/1", {"v": Vector(vector)}),
+        lambda: store.commit([Put("a/1", {"v": Vector(vector)})]),
+        lambda: store.commit([Put("a/1", {"v": {"w": Vector((1.0,))}})]),
+        lambda: store.commit([Put("a/1", {"v": [Vector((1.0,))]})]),
+        lambda: store.nearest("a", "v", Vector(vector), where={}),
+    ):
+        with pytest.raises(ValueError, match=r".+"):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"vector": Vector((0.0, 0.0))}, {"limit": 0}, {"limit": 1001}, {"similarity_min": 1.1}, {"where": {"scope": ["x"]}},
+     {"where": {"scope": Vector((1.0,))}}, {"field": ""}, {"collection": "a/b"}],
+    ids=str,
+)  # fmt: skip
+def test_searches_that_production_could_not_answer_are_refused_everywhere(store: Store, asked: dict[str, Any]) -> None:
+    """A laptop says at once what Firestore would say after deployment."""
+    usual: dict[str, Any] = {"collection": "a", "field": "v", "vector": Vector((1.0, 0.0)), "where": {}}
+    with pytest.raises(ValueError, match=r".+"):
+        store.nearest(**{**usual, **asked})
 
 
 # ---- expiry

@@ -6,15 +6,15 @@ the package is loaded with the first admin request.
 
 from collections.abc import Callable, Mapping
 
+from gateway.administration.office import Office
 from gateway.canonical.store import Json
 from gateway.credentials.identity_tokens import GoogleIdentity
 from gateway.credentials.secrets import Secrets
 from gateway.doors.admin.door import AdminDoor
 from gateway.doors.admin.guard import Guard
-from gateway.doors.admin.office import Office
 from gateway.settings import Settings
 
-__all__ = ["AdminDoor", "Guard", "Office", "open_door"]
+__all__ = ["AdminDoor", "Guard", "open_door"]
 
 
 def open_door(

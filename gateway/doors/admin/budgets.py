@@ -7,9 +7,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway.administration.budget_fields import ALERT_MAX, ALERTS_MAX, BUDGET_ID, COUNT, DOLLARS, SESSION
 from gateway.administration.checks import LINE
+from gateway.administration.office import Office
 from gateway.canonical.store import Json
 from gateway.doors.admin.fields import Moment, User, Warnings, Word64, Word128, whole
-from gateway.doors.admin.office import Office
 from gateway.doors.admin.route import EXCLUSIVE, PAGE, WRITE, Asked, Deleted, Page, Query, Route, deleted, only
 
 Dollars = Annotated[str, Meta(pattern=whole(DOLLARS.pattern), description="Decimal text, never a number", examples=["500.00"])]

@@ -7,10 +7,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway.administration import checks
 from gateway.administration.configs import render_schema
+from gateway.administration.office import Office
 from gateway.administration.refusals import invalid
 from gateway.canonical.store import Json
 from gateway.doors.admin.fields import Id, Moment, Warnings
-from gateway.doors.admin.office import Office
 from gateway.doors.admin.route import PAGE, WRITE, Asked, Deleted, Page, Route, deleted, only
 
 ConfigDocument = Annotated[

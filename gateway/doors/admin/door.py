@@ -9,12 +9,12 @@ import msgspec
 
 from gateway.administration.changes import Who
 from gateway.administration.checks import SECRET
+from gateway.administration.office import Office
 from gateway.administration.refusals import AdminError, invalid
 from gateway.canonical.errors import GatewayError, NotFound, Unavailable
 from gateway.canonical.reply import Reply
 from gateway.canonical.store import Json, StoreUnavailable
 from gateway.doors.admin.guard import Guard
-from gateway.doors.admin.office import Office
 from gateway.doors.admin.route import Asked, Route
 from gateway.doors.admin.table import PREFIX, find_route
 from gateway.doors.http import HttpRequest

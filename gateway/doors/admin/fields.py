@@ -18,7 +18,6 @@ Line100 = Annotated[str, Meta(pattern=whole(LINE.pattern), max_length=100, descr
 Line128 = Annotated[str, Meta(pattern=whole(LINE.pattern), max_length=128)]
 Line500 = Annotated[str, Meta(pattern=whole(LINE.pattern), max_length=500, description="One line of text")]
 Word64 = Annotated[str, Meta(pattern=whole(WORD.pattern), max_length=64)]
-Word100 = Annotated[str, Meta(pattern=whole(WORD.pattern), max_length=100)]
 Word128 = Annotated[str, Meta(pattern=whole(WORD.pattern), max_length=128)]
 User = Annotated[
     str,

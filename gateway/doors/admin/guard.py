@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 
 from gateway.administration.changes import Who
 from gateway.canonical.errors import Unauthenticated, Unavailable
+from gateway.canonical.secret_reference import is_secret_reference
 from gateway.credentials.identity_tokens import IdentityRefused
 from gateway.credentials.secrets import SecretError, Secrets
-from gateway.settings import ADMIN_KEY_CHARACTERS_MIN, is_secret_reference
+from gateway.settings import ADMIN_KEY_CHARACTERS_MIN
 
 ADMIN = Who("admin")
 TOLD = "the admin key is missing or wrong; send it as `Authorization: Bearer` (GATEWAY_ADMIN_KEY)"

@@ -9,9 +9,9 @@ from gateway.administration import checks
 from gateway.administration.keys import GRACE_S_MAX
 from gateway.administration.limits import COUNT_MAX
 from gateway.administration.limits import create_key as create_limited
+from gateway.administration.office import Office
 from gateway.canonical.store import Json
 from gateway.doors.admin.fields import Globs, Groups, Id, Line100, Metadata, Moment, User, Warnings
-from gateway.doors.admin.office import Office
 from gateway.doors.admin.route import PAGE, WRITE, Asked, Deleted, Page, Query, Route, deleted, only
 
 Count = Annotated[int, Meta(ge=1, le=COUNT_MAX)]

@@ -10,10 +10,10 @@ from gateway.administration.budget_fields import one_of
 from gateway.administration.changes import list_audit as page_audit
 from gateway.administration.listings import list_models as catalog_models
 from gateway.administration.listings import list_prices as catalog_prices
+from gateway.administration.office import Office
 from gateway.administration.refusals import AdminError
 from gateway.canonical.store import Json
 from gateway.doors.admin.fields import Moment, whole
-from gateway.doors.admin.office import Office
 from gateway.doors.admin.route import EXCLUSIVE, PAGE, WRITE, Asked, Page, Query, Route, only
 from gateway.providers import PROVIDERS
 

@@ -3,9 +3,9 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from gateway.administration.office import Office
 from gateway.canonical.store import Json
 from gateway.doors.admin.fields import Globs, Id, Line100, Line500, Metadata, Moment, ProviderIds, Warnings
-from gateway.doors.admin.office import Office
 from gateway.doors.admin.route import PAGE, READ, WRITE, Asked, Deleted, Page, Route, deleted
 
 

@@ -7,10 +7,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway.administration import checks
 from gateway.administration.checks import LIST_MAX, VISIBLE
+from gateway.administration.office import Office
 from gateway.administration.provider_tests import check_provider_works
 from gateway.canonical.store import Json
 from gateway.doors.admin.fields import Globs, Id, Label, Moment, Warnings, Word128, whole
-from gateway.doors.admin.office import Office
 from gateway.doors.admin.route import PAGE, WRITE, Asked, Deleted, Page, Route, deleted
 from gateway.providers import PROVIDERS
 
@@ -49,6 +49,13 @@ RequestType = Annotated[
         extra_json_schema={"enum": ["dedicated", "shared"]},
     ),
 ]
+ProvisionedFree = Annotated[
+    bool,
+    Meta(
+        description="Vertex AI: what ran on provisioned throughput costs 0, for that is paid by the hour: every call if "
+        "`request_type` is `dedicated`, else those whose answer says so, as Gemini's do"
+    ),
+]
 Locations = Annotated[
     list[Annotated[str, Meta(pattern=whole(LOCATION), max_length=64)]],
     Meta(min_length=1, max_length=LIST_MAX, examples=[["global"]]),
@@ -68,6 +75,7 @@ class ProviderFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     workspace_id: WorkspaceId | UnsetType | None = UNSET
     quota_project_id: ProjectId | UnsetType | None = UNSET
     request_type: RequestType | UnsetType | None = UNSET
+    provisioned_free: ProvisionedFree | UnsetType = UNSET
 
 
 class WholeProvider(ProviderFields, kw_only=True):
@@ -97,6 +105,7 @@ class Provider(msgspec.Struct):
     workspace_id: str | None
     quota_project_id: str | None
     request_type: str | None
+    provisioned_free: bool
     created_at: Moment | None
     updated_at: Moment | None
     source: Literal["store", "environment"]

@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from gateway.administration.changes import Who
+from gateway.administration.office import Office
 from gateway.administration.refusals import invalid
 from gateway.canonical.store import Json
-from gateway.doors.admin.office import Office
 
 T = TypeVar("T")
 LIMIT_DEFAULT = 100

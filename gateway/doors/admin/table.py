@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from gateway.administration.office import Office
 from gateway.canonical.errors import MethodNotAllowed, NotFound
 from gateway.canonical.store import Json
 from gateway.doors.admin import budgets, configs, keys, listings, projects, providers, usage
-from gateway.doors.admin.office import Office
 from gateway.doors.admin.openapi import render_openapi
 from gateway.doors.admin.route import Asked, Route
 

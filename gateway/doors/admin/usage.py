@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from gateway.administration.checks import ID, WORD
+from gateway.administration.office import Office
 from gateway.administration.people import erase_records, export_records
 from gateway.administration.usage_documents import get_record as find_record
 from gateway.administration.usage_documents import list_records as page_records
@@ -13,7 +14,6 @@ from gateway.administration.usage_documents import parse_filters
 from gateway.administration.usage_report import DEFAULT_SINCE, GROUPS, usage_report
 from gateway.canonical.store import Json
 from gateway.doors.admin.fields import Moment, whole
-from gateway.doors.admin.office import Office
 from gateway.doors.admin.route import EXCLUSIVE, PAGE, Asked, Page, Query, Route
 
 MOMENT_FORMS = "RFC 3339, a date, or a span before now such as 7d"
@@ -38,6 +38,8 @@ class Sums(msgspec.Struct):
     estimated_cost_nanodollars: int
     unpriced_requests: int
     unpriced_cost_nanodollars: int
+    cache_hits: int
+    saved_nanodollars: int
     cost_usd: str
 
 

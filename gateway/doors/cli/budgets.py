@@ -8,7 +8,7 @@ import click
 from gateway.administration.budget_fields import MODES, ON_STORE_ERROR, PERIODS, SCOPES, UNITS
 from gateway.administration.budgets import DEFAULTS
 from gateway.canonical.store import Json
-from gateway.doors.cli.desk import Refusing, desk
+from gateway.doors.cli.desk import Refusing, desk, office
 from gateway.doors.cli.options import Cap, given, page_options, style_option, unset_option
 from gateway.doors.cli.output import show
 
@@ -81,7 +81,7 @@ def set_budget(budget_id: str | None, cap: Json | None, unset: tuple[str, ...], 
     document = {**(cap or {}), **document}
     if cap and "period" in cap and fields["period"] not in (None, cap["period"]):
         raise click.UsageError("--amount and --period name two periods; name one")
-    budgets = desk().budgets
+    budgets = office().budgets
     if budget_id is not None and budgets.exists(budget_id):
         if not document:
             raise click.UsageError("name at least one field to change")
@@ -97,7 +97,7 @@ def set_budget(budget_id: str | None, cap: Json | None, unset: tuple[str, ...], 
 @style_option()
 def list_budgets(limit: int, cursor: str | None, style: str) -> None:
     """List budgets by id."""
-    show_budgets(desk().budgets.page(limit=limit, cursor=cursor), style, COLUMNS)
+    show_budgets(office().budgets.page(limit=limit, cursor=cursor), style, COLUMNS)
 
 
 @budget.command("show")
@@ -105,7 +105,7 @@ def list_budgets(limit: int, cursor: str | None, style: str) -> None:
 @style_option()
 def show_budget(budget_id: str, style: str) -> None:
     """Show one budget."""
-    show_budgets(desk().budgets.get(budget_id), style)
+    show_budgets(office().budgets.get(budget_id), style)
 
 
 @budget.command()
@@ -114,7 +114,7 @@ def show_budget(budget_id: str, style: str) -> None:
 @style_option()
 def state(budget_id: str, subject: str | None, style: str) -> None:
     """Show limit, spent, held and remaining of the period that runs."""
-    show_budgets(desk().budgets.state(budget_id, subject), style)
+    show_budgets(office().budgets.state(budget_id, subject), style)
 
 
 @budget.command("raise")
@@ -124,7 +124,7 @@ def state(budget_id: str, subject: str | None, style: str) -> None:
 @style_option()
 def raise_budget(budget_id: str, amount: str, until: str, style: str) -> None:
     """Allow so much more until then; `budget set ID --unset raise` ends it early."""
-    show_budgets(desk().budgets.update(budget_id, {"raise": {"amount": amount, "until": until}}, desk().operator), style)
+    show_budgets(office().budgets.update(budget_id, {"raise": {"amount": amount, "until": until}}, desk().operator), style)
 
 
 @budget.command()
@@ -132,7 +132,7 @@ def raise_budget(budget_id: str, amount: str, until: str, style: str) -> None:
 @style_option()
 def delete(budget_id: str, style: str) -> None:
     """Delete a budget: calls are counted by it no longer."""
-    desk().budgets.delete(budget_id, desk().operator)
+    office().budgets.delete(budget_id, desk().operator)
     show({"id": budget_id, "deleted": True}, style)
 
 
@@ -141,7 +141,7 @@ def delete(budget_id: str, style: str) -> None:
 @style_option()
 def test_alert(budget_id: str, style: str) -> None:
     """Send a test alert over every channel that is configured, and say what became of it."""
-    show(desk().budgets.test_alert(budget_id), style, DELIVERY_COLUMNS)
+    show(office().budgets.test_alert(budget_id), style, DELIVERY_COLUMNS)
 
 
 def show_budgets(answer: Json, style: str, columns: Sequence[str] = ()) -> None:

@@ -9,7 +9,7 @@ from gateway.administration.configs import check_config, render_schema
 from gateway.administration.explaining import explain
 from gateway.administration.refusals import AdminError
 from gateway.canonical.store import Json
-from gateway.doors.cli.desk import Refusing, desk
+from gateway.doors.cli.desk import Refusing, desk, office
 from gateway.doors.cli.options import page_options, style_option
 from gateway.doors.cli.output import show, show_json
 from gateway.routing.config import parse_config
@@ -31,7 +31,7 @@ def config() -> None:
 @style_option()
 def put(config_id: str, file: Any, style: str) -> None:
     """Store FILE (JSON; - for stdin) as config ID: a new one, or a new version that is in force from now on."""
-    show_config_of(desk().configs.put(config_id, read_json(file), desk().operator), style)
+    show_config_of(office().configs.put(config_id, read_json(file), desk().operator), style)
 
 
 @config.command("list")
@@ -39,7 +39,7 @@ def put(config_id: str, file: Any, style: str) -> None:
 @style_option()
 def list_configs(limit: int, cursor: str | None, style: str) -> None:
     """List configs by id."""
-    show(desk().configs.page(limit=limit, cursor=cursor), style, COLUMNS)
+    show(office().configs.page(limit=limit, cursor=cursor), style, COLUMNS)
 
 
 @config.command("show")
@@ -47,7 +47,7 @@ def list_configs(limit: int, cursor: str | None, style: str) -> None:
 @style_option()
 def show_config(config_id: str, style: str) -> None:
     """Show a config as it is in force."""
-    answer = desk().configs.get(config_id)
+    answer = office().configs.get(config_id)
     show_config_of(answer, style)
     if style == "table":
         show_json(answer["config"])
@@ -59,7 +59,7 @@ def show_config(config_id: str, style: str) -> None:
 @style_option()
 def versions(config_id: str, limit: int, cursor: str | None, style: str) -> None:
     """List a config's versions, the newest first."""
-    show(desk().configs.versions(config_id, limit=limit, cursor=cursor), style, VERSION_COLUMNS)
+    show(office().configs.versions(config_id, limit=limit, cursor=cursor), style, VERSION_COLUMNS)
 
 
 @config.command()
@@ -68,7 +68,7 @@ def versions(config_id: str, limit: int, cursor: str | None, style: str) -> None
 @style_option()
 def rollback(config_id: str, version: int, style: str) -> None:
     """Make an earlier version a new one, in force from now on."""
-    show_config_of(desk().configs.rollback(config_id, version, desk().operator), style)
+    show_config_of(office().configs.rollback(config_id, version, desk().operator), style)
 
 
 @config.command()
@@ -76,7 +76,7 @@ def rollback(config_id: str, version: int, style: str) -> None:
 @style_option()
 def delete(config_id: str, style: str) -> None:
     """Delete a config that no key or project has. Its versions stay."""
-    desk().configs.delete(config_id, desk().operator)
+    office().configs.delete(config_id, desk().operator)
     show({"id": config_id, "deleted": True}, style)
 
 
@@ -99,7 +99,7 @@ def validate(file: Any, request: Any, project: str | None, key_id: str | None, s
     except ValueError as error:
         raise AdminError(str(error), "invalid") from error
     parsed = parse_config(document)
-    at = desk()
+    at = office()
     if request is None:
         show({"valid": True, "warnings": at.configs.warnings(parsed)}, style)
         return

@@ -38,22 +38,23 @@ def doctor(ctx: click.Context, url: str | None, calls: bool, style: str) -> None
 
 def examine(at: Desk, *, calls: bool) -> list[Finding]:
     """Everything in its order; what needs the store is left out when there is none."""
-    findings = [*examinations.check_settings(at.settings), examinations.check_catalog(at.prices.price_version, at.now)]
-    reached = examinations.check_store(at.store, at.settings.store)
+    rooms = at.office
+    findings = [*examinations.check_settings(at.settings), examinations.check_catalog(rooms.prices.price_version, rooms.now)]
+    reached = examinations.check_store(rooms.store, at.settings.store)
     findings.append(reached)
-    providers: Sequence[Provider] = list(at.from_environment)
+    providers: Sequence[Provider] = list(rooms.from_environment)
     if reached.state == "ok":
         try:
-            findings += [*examinations.check_callers(at.store, at.now), examinations.check_clock(at.store, at.now)]
-            providers = at.providers.all()
+            findings += [*examinations.check_callers(rooms.store, rooms.now), examinations.check_clock(rooms.store, rooms.now)]
+            providers = rooms.providers.all()
         except StoreError as error:
             findings.append(Finding("fail", "store", f"cannot be queried: {error}", "check its indexes and roles"))
     if at.ask is not None:
         emulated = bool(os.environ.get("FIRESTORE_EMULATOR_HOST"))
-        findings += examinations.check_database(at.settings, at.tokens, at.ask, emulated=emulated)
-        findings += examinations.check_telemetry(at.settings, at.tokens, at.ask, os.environ)
+        findings += examinations.check_database(at.settings, rooms.tokens, at.ask, emulated=emulated)
+        findings += examinations.check_telemetry(at.settings, rooms.tokens, at.ask, os.environ)
         if any(has_google_account(provider) for provider in providers):
-            findings.append(examinations.check_clock_against(at.settings.google_token_uri, at.ask, at.now))
+            findings.append(examinations.check_clock_against(at.settings.google_token_uri, at.ask, rooms.now))
     if at.read_secret is not None:
         findings += examinations.check_secrets(at.settings, providers, at.read_secret)
-    return [*findings, *examinations.check_providers(providers, at.tokens, at.probe if calls else None)]
+    return [*findings, *examinations.check_providers(providers, rooms.tokens, rooms.probe if calls else None)]

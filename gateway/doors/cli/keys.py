@@ -8,7 +8,7 @@ import click
 from gateway.administration.keys import DEFAULTS
 from gateway.administration.limits import create_key
 from gateway.canonical.store import Json
-from gateway.doors.cli.desk import Refusing, desk
+from gateway.doors.cli.desk import Refusing, desk, office
 from gateway.doors.cli.options import Pairs, Span, given, page_options, style_option, unset_option
 from gateway.doors.cli.output import show
 
@@ -47,8 +47,8 @@ def field_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @style_option()
 def create(project: str, style: str, **fields: Any) -> None:
     """Issue a key. It is shown once: the gateway keeps a hash of it. Limits become budgets of the key."""
-    at = desk()
-    show_issued(create_key(at.keys, at.budgets, {"project": project, **given(**fields)}, at.operator), style)
+    at = office()
+    show_issued(create_key(at.keys, at.budgets, {"project": project, **given(**fields)}, desk().operator), style)
 
 
 @key.command("list")
@@ -57,7 +57,7 @@ def create(project: str, style: str, **fields: Any) -> None:
 @style_option()
 def list_keys(project: str | None, limit: int, cursor: str | None, style: str) -> None:
     """List keys, without the keys themselves."""
-    show(desk().keys.page(project=project, limit=limit, cursor=cursor), style, COLUMNS)
+    show(office().keys.page(project=project, limit=limit, cursor=cursor), style, COLUMNS)
 
 
 @key.command("show")
@@ -65,7 +65,7 @@ def list_keys(project: str | None, limit: int, cursor: str | None, style: str) -
 @style_option()
 def show_key(key_id: str, style: str) -> None:
     """Show what is known of one key."""
-    show(desk().keys.get(key_id), style)
+    show(office().keys.get(key_id), style)
 
 
 @key.command()
@@ -78,7 +78,7 @@ def update(key_id: str, unset: tuple[str, ...], style: str, **fields: Any) -> No
     changes: Json = given(unset, UNSET, **fields)
     if not changes:
         raise click.UsageError("name at least one field to change")
-    show(desk().keys.update(key_id, changes, desk().operator), style)
+    show(office().keys.update(key_id, changes, desk().operator), style)
 
 
 @key.command()
@@ -87,7 +87,7 @@ def update(key_id: str, unset: tuple[str, ...], style: str, **fields: Any) -> No
 @style_option()
 def rotate(key_id: str, grace: int, style: str) -> None:
     """Issue a new secret under the same id."""
-    show_issued(desk().keys.rotate(key_id, grace, desk().operator), style)
+    show_issued(office().keys.rotate(key_id, grace, desk().operator), style)
 
 
 @key.command()
@@ -95,7 +95,7 @@ def rotate(key_id: str, grace: int, style: str) -> None:
 @style_option()
 def revoke(key_id: str, style: str) -> None:
     """End a key for good; everywhere within a minute (GATEWAY_KEY_REFRESH_S)."""
-    show(desk().keys.revoke(key_id, desk().operator), style)
+    show(office().keys.revoke(key_id, desk().operator), style)
 
 
 @key.command()
@@ -103,7 +103,7 @@ def revoke(key_id: str, style: str) -> None:
 @style_option()
 def delete(key_id: str, style: str) -> None:
     """End a key and forget it."""
-    desk().keys.delete(key_id, desk().operator)
+    office().keys.delete(key_id, desk().operator)
     show({"id": key_id, "deleted": True}, style)
 
 

@@ -4,7 +4,7 @@ import click
 
 from gateway.administration.changes import list_audit
 from gateway.administration.listings import list_models, list_prices
-from gateway.doors.cli.desk import Refusing, desk
+from gateway.doors.cli.desk import Refusing, office
 from gateway.doors.cli.options import page_options, style_option
 from gateway.doors.cli.output import show
 from gateway.providers import PROVIDERS
@@ -34,7 +34,7 @@ def models(kind: str, retired: bool, style: str) -> None:
 @style_option()
 def prices(kind: str, location: str, style: str) -> None:
     """List prices as this deployment pays them: US dollars per million tokens, per thousand searches."""
-    show(list_prices(desk().prices, kind, location), style, PRICE_COLUMNS)
+    show(list_prices(office().prices, kind, location), style, PRICE_COLUMNS)
 
 
 @click.group(cls=Refusing)
@@ -50,4 +50,4 @@ def list_changes(target: str | None, limit: int, cursor: str | None, style: str)
     """List changes, newest first."""
     if target and cursor:
         raise click.UsageError("--target and --cursor do not go together; raise --limit")
-    show(list_audit(desk().store, target=target, limit=limit, cursor=cursor), style, AUDIT_COLUMNS)
+    show(list_audit(office().store, target=target, limit=limit, cursor=cursor), style, AUDIT_COLUMNS)

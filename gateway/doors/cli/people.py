@@ -3,7 +3,7 @@
 import click
 
 from gateway.administration.people import erase_records, export_records
-from gateway.doors.cli.desk import desk
+from gateway.doors.cli.desk import desk, office
 from gateway.doors.cli.options import page_options, style_option
 from gateway.doors.cli.output import show
 
@@ -16,7 +16,7 @@ COLUMNS = ("at", "id", "project", "key_id", "model", "status", "cost_usd")
 @style_option()
 def export(user: str, limit: int, cursor: str | None, style: str) -> None:
     """Print all that is recorded of one person's calls; in full with --format json."""
-    show(export_records(desk().store, user, limit=limit, cursor=cursor), style, COLUMNS)
+    show(export_records(office().store, user, limit=limit, cursor=cursor), style, COLUMNS)
 
 
 @click.command()
@@ -24,5 +24,5 @@ def export(user: str, limit: int, cursor: str | None, style: str) -> None:
 @style_option()
 def erase(user: str, style: str) -> None:
     """Erase one person's records. Sums that name nobody stay; keys are deleted with `key delete`."""
-    at = desk()
-    show(erase_records(at.store, at.changes, user, at.now, at.operator), style)
+    at = office()
+    show(erase_records(at.store, at.changes, user, at.now, desk().operator), style)

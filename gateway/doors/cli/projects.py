@@ -7,7 +7,7 @@ import click
 
 from gateway.administration.projects import DEFAULTS
 from gateway.canonical.store import Json
-from gateway.doors.cli.desk import Refusing, desk
+from gateway.doors.cli.desk import Refusing, desk, office
 from gateway.doors.cli.options import Cap, Pairs, given, page_options, style_option, unset_option
 from gateway.doors.cli.output import show
 
@@ -44,10 +44,10 @@ def create(project_id: str, budget: Json | None, style: str, **fields: Any) -> N
     """Make a project."""
     document = {"id": project_id, **given(**fields)}
     if budget is None:
-        show(desk().projects.create(document, desk().operator), style)
+        show(office().projects.create(document, desk().operator), style)
         return
-    budget_id, capped = desk().budgets.prepare({"scope": {"type": "project", "id": project_id}, **budget})
-    made = desk().projects.create(document, desk().operator, {f"budgets/{budget_id}": capped})
+    budget_id, capped = office().budgets.prepare({"scope": {"type": "project", "id": project_id}, **budget})
+    made = office().projects.create(document, desk().operator, {f"budgets/{budget_id}": capped})
     show({**made, "budgets": [budget_id]}, style)
 
 
@@ -56,7 +56,7 @@ def create(project_id: str, budget: Json | None, style: str, **fields: Any) -> N
 @style_option()
 def list_projects(limit: int, cursor: str | None, style: str) -> None:
     """List projects by id."""
-    show(desk().projects.page(limit=limit, cursor=cursor), style, COLUMNS)
+    show(office().projects.page(limit=limit, cursor=cursor), style, COLUMNS)
 
 
 @project.command("show")
@@ -64,7 +64,7 @@ def list_projects(limit: int, cursor: str | None, style: str) -> None:
 @style_option()
 def show_project(project_id: str, style: str) -> None:
     """Show one project."""
-    show(desk().projects.get(project_id), style)
+    show(office().projects.get(project_id), style)
 
 
 @project.command()
@@ -77,7 +77,7 @@ def update(project_id: str, unset: tuple[str, ...], style: str, **fields: Any) -
     changes: Json = given(unset, DEFAULTS, **fields)
     if not changes:
         raise click.UsageError("name at least one field to change")
-    show(desk().projects.update(project_id, changes, desk().operator), style)
+    show(office().projects.update(project_id, changes, desk().operator), style)
 
 
 @project.command()
@@ -85,5 +85,5 @@ def update(project_id: str, unset: tuple[str, ...], style: str, **fields: Any) -
 @style_option()
 def delete(project_id: str, style: str) -> None:
     """Delete a project that has no working key. Its usage stays."""
-    desk().projects.delete(project_id, desk().operator)
+    office().projects.delete(project_id, desk().operator)
     show({"id": project_id, "deleted": True}, style)

@@ -9,7 +9,7 @@ import click
 from gateway.administration.provider_tests import check_provider_works
 from gateway.administration.providers import DEFAULTS
 from gateway.canonical.store import Json
-from gateway.doors.cli.desk import Refusing, desk
+from gateway.doors.cli.desk import Refusing, desk, office
 from gateway.doors.cli.options import Pairs, given, page_options, style_option, unset_option
 from gateway.doors.cli.output import show, show_findings
 
@@ -28,6 +28,8 @@ def field_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--allow-model", "allowed_models", multiple=True, metavar="GLOB", help="default: every model; repeatable"),
         click.option("--request-type", type=click.Choice(["dedicated", "shared"]), help="Vertex AI: provisioned throughput "
                      "alone, or none of it; default: what there is"),
+        click.option("--provisioned-free/--provisioned-paid", default=None, help="Vertex AI: what ran on provisioned "
+                     "throughput costs 0, for that is paid by the hour; default: paid"),
         click.option("--quota-project-id", help="the Google Cloud project whose quota calls count against"),
         click.option("--workspace-id", help="where Anthropic divides an account: wrkspc_…"),
         click.option("--base-url", help="scheme://host[:port] in place of the location's own; for kind openai with a path"),
@@ -47,7 +49,7 @@ def field_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def add(provider_id: str, credential: str, style: str, **fields: Any) -> None:
     """Set up a provider. The store keeps a reference to its secret, never the secret."""
     document = {"id": provider_id, "credential": from_anywhere(credential), **given(**fields)}
-    show(desk().providers.add(document, desk().operator), style)
+    show(office().providers.add(document, desk().operator), style)
 
 
 @provider.command("list")
@@ -55,7 +57,7 @@ def add(provider_id: str, credential: str, style: str, **fields: Any) -> None:
 @style_option()
 def list_providers(limit: int, cursor: str | None, style: str) -> None:
     """List providers; the environment's first, as calls meet them."""
-    show(desk().providers.page(limit=limit, cursor=cursor), style, COLUMNS)
+    show(office().providers.page(limit=limit, cursor=cursor), style, COLUMNS)
 
 
 @provider.command("show")
@@ -63,7 +65,7 @@ def list_providers(limit: int, cursor: str | None, style: str) -> None:
 @style_option()
 def show_provider(provider_id: str, style: str) -> None:
     """Show one provider."""
-    show(desk().providers.get(provider_id), style)
+    show(office().providers.get(provider_id), style)
 
 
 @provider.command()
@@ -77,7 +79,7 @@ def update(provider_id: str, credential: str | None, unset: tuple[str, ...], sty
     changes: Json = given(unset, DEFAULTS, credential=credential and from_anywhere(credential), **fields)
     if not changes:
         raise click.UsageError("name at least one field to change")
-    show(desk().providers.update(provider_id, changes, desk().operator), style)
+    show(office().providers.update(provider_id, changes, desk().operator), style)
 
 
 @provider.command()
@@ -87,7 +89,7 @@ def update(provider_id: str, credential: str | None, unset: tuple[str, ...], sty
 @click.pass_context
 def test(ctx: click.Context, provider_id: str, models: tuple[str, ...], style: str) -> None:
     """Mint a token and send smallest requests: what works, what does not, and what mends it."""
-    answer = check_provider_works(desk().providers.find(provider_id), desk().tokens, desk().probe, models)
+    answer = check_provider_works(office().providers.find(provider_id), office().tokens, office().probe, models)
     show_findings(answer, style)
     if answer["state"] == "fail":
         ctx.exit(1)
@@ -98,7 +100,7 @@ def test(ctx: click.Context, provider_id: str, models: tuple[str, ...], style: s
 @style_option()
 def delete(provider_id: str, style: str) -> None:
     """Delete a provider. Projects that list it go on with their others."""
-    desk().providers.delete(provider_id, desk().operator)
+    office().providers.delete(provider_id, desk().operator)
     show({"id": provider_id, "deleted": True}, style)
 
 

@@ -13,7 +13,7 @@ from gateway.administration.rollup_report import rollup_report
 from gateway.administration.usage_documents import get_record, list_records, parse_filters
 from gateway.administration.usage_report import GROUPS, usage_report
 from gateway.canonical.store import Json
-from gateway.doors.cli.desk import Refusing, desk
+from gateway.doors.cli.desk import Refusing, desk, office
 from gateway.doors.cli.options import Pairs, page_options, style_option
 from gateway.doors.cli.output import show, show_csv, show_json, show_table
 
@@ -50,9 +50,9 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @style_option("csv")
 def report(group_by: str, from_sums: bool, style: str, **filters: Any) -> None:
     """Sum up the last 30 days, or what --since and --until say."""
-    at, names = desk(), list(dict.fromkeys(name.strip() for name in group_by.split(",") if name.strip()))
+    at, names = office(), list(dict.fromkeys(name.strip() for name in group_by.split(",") if name.strip()))
     if from_sums:
-        answer = rollup_report(at.store, fields_of(filters), names, at.now, retention_days=at.settings.usage_retention_days)
+        answer = rollup_report(at.store, fields_of(filters), names, at.now, retention_days=_retention_days())
     else:
         answer = usage_report(at.store, fields_of(filters), names, at.now)
     if style == "json":
@@ -69,8 +69,8 @@ def report(group_by: str, from_sums: bool, style: str, **filters: Any) -> None:
 @style_option()
 def records(limit: int, cursor: str | None, style: str, **filters: Any) -> None:
     """List calls, newest first."""
-    wanted = parse_filters(fields_of(filters), desk().now)
-    show(list_records(desk().store, wanted, limit=limit, cursor=cursor), style, COLUMNS)
+    wanted = parse_filters(fields_of(filters), office().now)
+    show(list_records(office().store, wanted, limit=limit, cursor=cursor), style, COLUMNS)
 
 
 @usage.command("show")
@@ -78,7 +78,7 @@ def records(limit: int, cursor: str | None, style: str, **filters: Any) -> None:
 @style_option()
 def show_record(request_id: str, style: str) -> None:
     """Show one call, by the id that x-gateway-request-id names."""
-    show(get_record(desk().store, request_id), style)
+    show(get_record(office().store, request_id), style)
 
 
 @usage.command()
@@ -97,10 +97,14 @@ def reconcile(
             raise click.UsageError("--billing-export has its own days, and mends nothing: leave out --since, --until and --fix")
         show_bill(_held_against(billing_export, project), style)
         return
-    at = desk()
+    at = office()
     given = {"project": project, "since": since, "until": until}
-    mending = (at.changes, at.operator) if fix else None
-    show_drift(reconcile_rollups(at.store, given, at.now, fix=mending, retention_days=at.settings.usage_retention_days), style)
+    mending = (at.changes, desk().operator) if fix else None
+    show_drift(reconcile_rollups(at.store, given, at.now, fix=mending, retention_days=_retention_days()), style)
+
+
+def _retention_days() -> int:
+    return desk().settings.usage_retention_days
 
 
 def _held_against(export: TextIO, project: str | None) -> Json:
@@ -108,8 +112,8 @@ def _held_against(export: TextIO, project: str | None) -> Json:
         rows = parse_billing_export(export.read())
     except UnicodeDecodeError:
         raise invalid(["the billing export is no UTF-8 text; export it as CSV or JSON, uncompressed"]) from None
-    elsewhere = [provider.id for provider in desk().providers.all() if provider.kind not in BILLED_BY_GOOGLE]
-    return reconcile_bill(desk().store, rows, project=project, elsewhere=elsewhere)
+    elsewhere = [provider.id for provider in office().providers.all() if provider.kind not in BILLED_BY_GOOGLE]
+    return reconcile_bill(office().store, rows, project=project, elsewhere=elsewhere)
 
 
 def show_drift(answer: Json, style: str) -> None:

@@ -1,9 +1,9 @@
-"""What the routes work with: the use cases, over one store and one process's rooms."""
+"""The use cases, over one store and one process's rooms: what the admin API and the command line both work with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from gateway.administration.budgets import Budgets, TestAlert, no_alerts
+from gateway.administration.budgets import Budgets, TestAlert
 from gateway.administration.changes import Changes
 from gateway.administration.configs import Configs
 from gateway.administration.keys import Keys
@@ -15,25 +15,22 @@ from gateway.providers.provider import Provider
 from gateway.spending.prices import PriceBook
 
 
-def nothing_to_sweep() -> Json:
-    return {}
-
-
 @dataclass(frozen=True, slots=True)
 class Office:
-    """`heard` is told the path of each document that was changed, so that this process forgets what it remembers of it.
-    `private_allowed` are the `host:port` that providers may name although they are private."""
+    """`from_environment` are the providers that settings bring. `private_allowed` are the `host:port` that providers may name
+    although they are private. `now` is unix seconds. `heard` is told the path of each document that was changed, so that
+    this process forgets what it remembers of it. `sweep` gives back what dead instances borrowed, and says what it did."""
 
     store: Store
     tokens: Tokens
     prices: PriceBook
     from_environment: Sequence[Provider]
-    private_allowed: Sequence[str]
+    private_allowed: Collection[str]
     probe: Probe
     now: Callable[[], float]
-    heard: Callable[[str], None] = lambda path: None
-    test_alert: TestAlert = no_alerts
-    sweep: Callable[[], Json] = nothing_to_sweep
+    heard: Callable[[str], None]
+    test_alert: TestAlert
+    sweep: Callable[[], Json]
 
     @property
     def changes(self) -> Changes:

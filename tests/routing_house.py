@@ -13,6 +13,7 @@ from house import Served, served
 from gateway.canonical.store import Json, Put
 from gateway.sandbox import Sandbox
 from gateway.sandbox.faults import Fault
+from gateway.sandbox.recording import Recorded
 
 VERTEX, EAST, CENTRAL = "vertex-prod", "vertex-us-east", "vertex-us-central"
 SERVICES = {"vertex-prod": "inference", "anthropic-prod": "anthropic", "bedrock-prod": "bedrock"}
@@ -23,7 +24,7 @@ class Routed:
     """`gateway` with configs; upstream calls by service."""
 
     gateway: Served
-    _seen: int = 0
+    _last: Recorded | None = None
 
     def put(self, config_id: str, config: Json, version: int = 1) -> str:
         """Stores a config and lets this process see it."""
@@ -47,9 +48,14 @@ class Routed:
 
     def calls(self) -> list[str]:
         """Services and locations asked since the last look, in order."""
-        requests = [r for r in self.gateway.sandbox.requests if r.path != "/token"]
-        new, self._seen = requests[self._seen :], len(requests)
-        return [place_of(each.path) for each in new]
+        return [place_of(each.path) for each in self.requests()]
+
+    def requests(self) -> list[Recorded]:
+        """Those since the last look; the sandbox keeps a thousand."""
+        kept = [r for r in self.gateway.sandbox.requests if r.path != "/token"]
+        seen = next((place + 1 for place, each in enumerate(kept) if each is self._last), 0)
+        self._last = kept[-1] if kept else None
+        return kept[seen:]
 
     def bodies(self) -> list[bytes]:
         return [r.body for r in self.gateway.sandbox.requests if r.path != "/token"]

@@ -1,0 +1,67 @@
+"""A variant of a target is measured only if it does what it is measured for, and stands beside the gateway without it."""
+
+import os
+import sys
+from typing import Any
+
+import pytest
+
+from bench.aims import AIMS
+from bench.native import prepare_tools
+from bench.report import render_aims, render_full
+from bench.run import OTHER_STORES, STORES, Options, run
+from bench.seeds import CONFIGS
+from gateway.routing.config import parse_config
+
+TOO_SMALL = sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2
+on_two_cores = pytest.mark.skipif(TOO_SMALL, reason="the bench needs Linux and two cores")
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, Any]:
+    """One short round of plain calls."""
+    options = Options(quick=True, rounds=1, cold_runs=0, stores=("sqlite", "sqlite+config", "sqlite+cache"), only=("c32",))
+    return run(options, prepare_tools())
+
+
+@pytest.mark.full
+@on_two_cores
+@pytest.mark.parametrize("variant", ["config", "cache"])
+def test_a_variant_answers_as_often_as_it_is_asked(result: dict[str, Any], variant: str) -> None:
+    """Without errors; what did not follow its config, or did not answer from its cache, would have been left out."""
+    assert result["notes"] == []
+    assert result["summary"]["c32"][f"gateway/sqlite+{variant}"]["errors"]["max"] == 0
+
+
+@pytest.mark.full
+@on_two_cores
+def test_what_the_cache_answers_does_not_go_upstream(result: dict[str, Any]) -> None:
+    """Not one of the calls that were measured."""
+    assert result["summary"]["c32"]["gateway/sqlite+cache"]["upstream_calls"]["max"] == 0
+
+
+@pytest.mark.full
+@on_two_cores
+def test_variants_stand_in_tables_of_their_own(result: dict[str, Any]) -> None:
+    """Beside the gateway without them, and among the aims."""
+    tables = render_full(result)
+    assert "### With a config of two targets and without" in tables and "### Answers from the cache" in tables
+    assert "+config" not in tables and "+cache" not in tables
+    measured = [row for row in render_aims(result).splitlines() if "config of two targets" in row or "went upstream" in row]
+    assert len(measured) == 2 and not any("not measured" in row for row in measured)
+
+
+@pytest.mark.parametrize(("without", "with_config", "met"), [(1000, 950, True), (1000, 940, False), (1000, 1010, True)])
+def test_a_config_may_cost_five_calls_in_a_hundred(without: float, with_config: float, met: bool) -> None:
+    """And more is told as missed; a faster one is none."""
+    aim = next(aim for aim in AIMS if "config of two targets" in aim.title)
+    seen = {"gateway/sqlite": {"rps": {"median": without}}, "gateway/sqlite+config": {"rps": {"median": with_config}}}
+    value = aim.figure({"summary": {"c32": seen}})
+    assert value is not None and aim.met(value) == met
+
+
+def test_the_seeded_configs_are_ones_that_the_gateway_takes() -> None:
+    """And every store that has one may be asked for."""
+    for name, config in CONFIGS.items():
+        parse_config(config)
+        assert f"sqlite+{name}" in STORES and f"firestore+{name}" in OTHER_STORES

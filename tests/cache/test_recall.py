@@ -1,0 +1,111 @@
+"""What a call's answer must be like to be kept."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from asking import SEMANTIC, TARGET, call_of, plan_with
+from kept import NOW
+
+from gateway.answering.cached import Recall, recall
+from gateway.cache.cache import Cache
+from gateway.cache.entry import BODY_BYTES_MAX
+from gateway.cache.memory import Memory
+from gateway.cache.semantic import SemanticCache
+from gateway.canonical.call import CacheRule, Call, Plan
+from gateway.canonical.json_object import JsonObject
+from gateway.canonical.store import Put
+from gateway.canonical.usage import Usage
+from gateway.providers.crossing import cross
+from gateway.providers.send import Attempt
+from gateway.records.document import Outcome
+
+TALK = {"model": "claude-sonnet-4-6", "max_tokens": 5, "messages": [{"role": "user", "content": "Hello"}]}
+SIMPLE = CacheRule("simple")
+OPENAI_STREAM = Path(__file__).parents[1] / "golden/crossing/streams/words-and-usage.sse"
+GOOD = Outcome(200, usage=Usage(completeness="final"))
+
+
+def begun(call: Call | None = None, plan: Plan | None = None) -> Recall | None:
+    cache = Cache(None, Memory(), lambda: NOW, lambda: 0.0)  # type: ignore[arg-type]
+    semantic = SemanticCache(None, cache, None, "m")  # type: ignore[arg-type]
+    return recall(cache, semantic, call or call_of(TALK), plan or plan_with(SIMPLE))
+
+
+def put_of(*pieces: bytes, outcome: Outcome = GOOD, ended: bool = True, target: Any = TARGET) -> Put | None:
+    """What is written for a plain answer in these pieces."""
+    running = begun()
+    assert running is not None
+    for piece in pieces:
+        running.gather(piece)
+    if ended:
+        running.end("application/json", stream=False)
+    return running.keep(Attempt(target, None, None, ()), outcome)  # type: ignore[arg-type]
+
+
+def test_a_whole_good_answer_is_kept_once() -> None:
+    """In one piece, with all that a hit has to say."""
+    put = put_of(b"one", b"two")
+    assert put is not None and put.data["body"] == b"onetwo"
+    assert (put.data["project"], put.data["user"], put.data["provider"]) == ("demo", "ana@example.com", "vertex")
+    running = begun()
+    assert running is not None
+    running.gather(b"x")
+    running.end("application/json", stream=False)
+    attempt = Attempt(TARGET, None, None, ())  # type: ignore[arg-type]
+    assert running.keep(attempt, GOOD) is not None and running.keep(attempt, GOOD) is None
+
+
+def test_what_is_not_known_to_be_whole_is_not_kept() -> None:
+    """An end that was not told, figures that are not the provider's last, an answer of another model."""
+    assert put_of(b"x", ended=False) is None
+    for completeness in ("partial", "estimated"):
+        assert put_of(b"x", outcome=replace(GOOD, usage=Usage(completeness=completeness))) is None  # type: ignore[arg-type]
+    assert put_of(b"x", target=replace(TARGET, model="claude-haiku-4-5")) is None
+
+
+def test_answers_longer_than_a_document_are_let_go_as_they_come() -> None:
+    """Nothing of them stays in memory."""
+    assert put_of(b"x" * BODY_BYTES_MAX) is not None
+    assert put_of(b"x" * BODY_BYTES_MAX, b"x") is None
+    running = begun()
+    assert running is not None
+    for _ in range(3):
+        running.gather(b"x" * BODY_BYTES_MAX)
+    assert running.pieces is None
+
+
+def test_a_stream_that_was_carried_over_is_kept_when_its_own_end_is_there() -> None:
+    """A provider's stream may be over before the last of it is told in the client's format."""
+    call, elsewhere = call_of(TALK), replace(TARGET, wire="openai")
+    call = replace(call, request=replace(call.request, stream=True))
+    running, crossing = begun(call, plan_with(SIMPLE, elsewhere)), cross(call, elsewhere)
+    assert running is not None and crossing is not None
+    carrier = crossing.carry_stream()
+    said = carrier.carry(OPENAI_STREAM.read_bytes()) + carrier.end()
+    place = said.index(b"event: message_stop")
+    attempt = Attempt(elsewhere, None, None, (), crossing)  # type: ignore[arg-type]
+    running.gather(said[:place])
+    running.end("text/event-stream", stream=True)
+    assert running.keep(attempt, GOOD) is None
+    running.gather(said[place:])
+    put = running.keep(attempt, GOOD)
+    assert put is not None and put.data["body"] == said
+
+
+def test_nesting_that_cannot_be_written_is_none_of_the_caches_business() -> None:
+    """However deep, and however deep in the house it is looked at."""
+
+    def from_below(frames: int, look: Callable[[], object]) -> object:
+        return look() if frames == 0 else from_below(frames - 1, look)
+
+    for depth in range(900, 1_000, 10):
+        body = b'{"messages":[{"role":"user","content":"Hi"}],"deep":' + b"[" * depth + b"]" * depth + b"}"
+        call = call_of(TALK)
+        try:
+            call = replace(call, request=replace(call.request, document=JsonObject(body)))
+        except ValueError:
+            continue
+        for frames in range(100):
+            from_below(frames, lambda call=call: begun(call, plan_with(SEMANTIC)))  # type: ignore[misc]

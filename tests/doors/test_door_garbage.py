@@ -1,0 +1,40 @@
+"""What a call leaves behind: nothing that only the garbage collector would find."""
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from house import Served, message, served
+
+
+@pytest.fixture
+def on_the_loop(tmp_path: Path) -> Iterator[Served]:
+    """As `python -m gateway serve` does it: Werkzeug's server, of the other way, leaves something of its own."""
+    with served(tmp_path) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def unfreed() -> Iterator[list[object]]:
+    """Objects that were out of use and yet not freed, once `gc.collect` has looked for them."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield gc.garbage
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+def test_a_call_is_freed_as_it_ends(on_the_loop: Served, unfreed: list[object], streamed: bool) -> None:
+    """It is gone from memory then, not some time later, and nobody has to stop and look for it."""
+    body = message("Hello", **({"stream": True} if streamed else {}))
+    answers = [on_the_loop.post("/v1/messages", body) for _ in range(3)]
+    ids = [answer.headers[name] for answer in answers for name in ("x-gateway-request-id", "x-upstream-request-id")]
+    gc.collect()
+    told = [repr(each) for each in unfreed if type(each).__module__.startswith("gateway.")]
+    assert not [each for each in told if any(name in each for name in ids)]
