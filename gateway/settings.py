@@ -101,8 +101,8 @@ SETTINGS = (
     Setting("GATEWAY_GOOGLE_TOKEN_URI", "https://oauth2.googleapis.com/token", "Where service-account assertions are "
             "exchanged for access tokens; a key file's own `token_uri` is never followed"),
     Setting("GATEWAY_SECRET_MANAGER_URL", None, "Another Secret Manager endpoint, for private networks and tests"),
-    Setting("GATEWAY_LOG_PAYLOADS", "false", "Not offered yet: prompts and answers are stored nowhere; "
-            "`true` stops the start", _flag),
+    Setting("GATEWAY_LOG_PAYLOADS", "false", "Not offered yet: no prompt is stored anywhere, and answers only where a "
+            "routing config keeps them; `true` stops the start", _flag),
     Setting("GATEWAY_MAX_REQUEST_BYTES", str(32 * 1024 * 1024), "Larger request bodies are refused with 413", _count),
     Setting("GATEWAY_MAX_OPEN_CALLS", "1000", "More open calls on one instance are answered 529", _count),
     Setting(
@@ -132,14 +132,14 @@ SETTINGS = (
             "must embed in 768 dimensions"),
     Setting("GATEWAY_EMBEDDING_LOCATIONS", "us-central1,europe-west1", "Where the semantic cache has questions embedded on "
             "Vertex AI when the call's own location does not offer it; empty: nowhere else", may_be_empty=True),
-    Setting("GATEWAY_ALERT_WEBHOOK", None, "https URL, or a secret reference, that budget alerts are posted to as JSON"),
+    Setting("GATEWAY_ALERT_WEBHOOK", None, "https URL, or a secret reference, that alerts are posted to as JSON"),
     Setting("GATEWAY_ALERT_WEBHOOK_SECRET", None, "Secret reference of the key that those posts are signed with "
             "(Standard Webhooks: `webhook-signature`)"),
-    Setting("GATEWAY_ALERT_CHAT_WEBHOOK", None, "Incoming webhook of Google Chat or Slack for budget alerts, or a secret "
+    Setting("GATEWAY_ALERT_CHAT_WEBHOOK", None, "Incoming webhook of Google Chat or Slack for alerts, or a secret "
             "reference to it"),
-    Setting("GATEWAY_ALERT_TOPIC", None, "Pub/Sub topic for budget alerts, `projects/P/topics/T`; the gateway's account "
+    Setting("GATEWAY_ALERT_TOPIC", None, "Pub/Sub topic for alerts, `projects/P/topics/T`; the gateway's account "
             "needs roles/pubsub.publisher there"),
-    Setting("GATEWAY_ALERT_EMAIL_TO", None, "Comma-separated addresses that budget alerts are mailed to"),
+    Setting("GATEWAY_ALERT_EMAIL_TO", None, "Comma-separated addresses that alerts are mailed to"),
     Setting("GATEWAY_ALERT_EMAIL_FROM", None, "The sender of those mails"),
     Setting("GATEWAY_ALERT_SMTP", None, "Mail server for those mails: `smtps://HOST[:PORT]`, or "
             "`smtp://HOST[:PORT]` with STARTTLS"),
@@ -266,7 +266,7 @@ def _rules(values: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
     if not LOCATION.fullmatch(values["vertex_region"] or "global"):
         faults.append(f"VERTEX_REGION={values['vertex_region']!r} should be global, us, eu or a region such as us-east5")
     if values["log_payloads"]:
-        faults.append("GATEWAY_LOG_PAYLOADS is not offered by this version, which stores prompts and answers nowhere; unset it")
+        faults.append("GATEWAY_LOG_PAYLOADS is not offered by this version, which stores no prompts; unset it")
     faults += _admin_key_faults(values["admin_key"])
     faults += _alert_faults(values)
     faults += _telemetry_faults(values["telemetry"], environment)

@@ -216,7 +216,10 @@ def parse_lesson(message: str, sent_betas: tuple[str, ...], sent_body: bytes) ->
     """
     betas = {beta for found in _BETA_REFUSED.findall(message) for beta in re.findall(r"`([^`]+)`", found)} & set(sent_betas)
     fields = {re.sub(r"\.\d+", "", path) for path in _FIELD_REFUSED.findall(message)}
-    document = JsonObject(sent_body)
+    try:
+        document = JsonObject(sent_body)
+    except NotAnObject:  # nested so deeply that it could just be read where the stack was lower
+        return None
     fields = {field for field in fields if field not in DROPPABLE_FIELDS or drop_fields(document, (field,))[1]}
     fields |= {field for field, prefix in TWINS.items() if any(beta.startswith(prefix) for beta in betas)}
     betas |= {beta for beta in sent_betas for field in fields & TWINS.keys() if beta.startswith(TWINS[field])}

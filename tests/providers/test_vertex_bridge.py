@@ -181,3 +181,8 @@ def test_counting_takes_no_field_whose_beta_cannot_go_along(by_table: bool) -> N
     found = bridged((*BETAS, "compact-2026-01-12"), JsonObject(SENT), by_table=by_table, counting=True, lesson=Lesson())
     assert found.betas == ("claude-code-20250219",)
     assert "context_management" not in found.document and b'"low"' not in found.document.raw("messages")
+
+
+def test_a_body_too_deep_to_be_read_here_teaches_nothing() -> None:
+    """The door reads a little deeper than the place where refusals are heard; that is no fault of the call's."""
+    assert parse_lesson(extra("diagnostics"), BETAS, b'{"messages":' + b"[" * 2_000 + b"]" * 2_000 + b"}") is None
