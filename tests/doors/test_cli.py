@@ -5,6 +5,7 @@ import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -50,7 +51,7 @@ def commands() -> list[list[str]]:
 
 
 def write_usage(
-    line: CommandLine, request_id: str, *, model: str = "claude-haiku-4-5", cost: int, at: float = START - 60
+    line: CommandLine, request_id: str, *, model: str = "claude-haiku-4-5", cost: int, at: float = START - 60, **more: Any
 ) -> None:
     """What the command line reads of a usage document, as answering writes it."""
     store = open_store(line.store_url, now=line.now)
@@ -59,6 +60,7 @@ def write_usage(
         "request_id": request_id, "at": datetime.fromtimestamp(at, UTC), "project": "acme", "key_id": "key_1", "user": None,
         "model": model, "asked_model": model, "provider": "vertex", "session_id": None, "agent_id": None, "status": 200,
         "tokens": tokens, "searches": 0, "cost_nanodollars": cost, "completeness": "final", "price_known": True,
+        **more,
     }  # fmt: skip
     store.create(f"projects/acme/usage/{request_id}", document)
     store.close()
@@ -215,6 +217,14 @@ def test_usage_is_reported_as_table_json_and_csv(acme: CommandLine) -> None:
     assert [(row["day"], row["cost_nanodollars"]) for row in rows] == [("2026-11-17", "2000000"), ("2026-11-18", "1500000000")]
     assert acme.run(*words).stdout.splitlines()[-1].split() == ["total", "-", "2", "0", "10", "4", "0", "1.502"]
     assert acme.json("usage", "report", "--model", "claude-opus-5-5")["totals"]["requests"] == 1
+
+
+def test_what_the_cache_saved_stands_below_the_report(acme: CommandLine) -> None:
+    """Calls answered again, and what they would have cost."""
+    write_usage(acme, "req_1", cost=1_500_000)
+    write_usage(acme, "req_2", cost=0, cache="hit", saved_nanodollars=1_500_000)
+    told = acme.run("usage", "report").stderr
+    assert "answered from the cache: 1, which saved 0.0015 USD" in told
 
 
 def test_records_are_listed_and_shown(acme: CommandLine) -> None:

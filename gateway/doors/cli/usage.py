@@ -12,6 +12,7 @@ from gateway.administration.refusals import invalid
 from gateway.administration.rollup_report import rollup_report
 from gateway.administration.usage_documents import get_record, list_records, parse_filters
 from gateway.administration.usage_report import GROUPS, usage_report
+from gateway.canonical.money import format_dollars
 from gateway.canonical.store import Json
 from gateway.doors.cli.desk import Refusing, desk, office
 from gateway.doors.cli.options import Pairs, page_options, style_option
@@ -150,6 +151,9 @@ def show_report(answer: Json) -> None:
     for kind in NOT_FINAL:
         if totals[f"{kind}_requests"]:
             click.echo(f"of these {kind}: {totals[f'{kind}_requests']} (see --format json)", err=True)
+    if totals["cache_hits"]:
+        saved = format_dollars(totals["saved_nanodollars"])
+        click.echo(f"of these answered from the cache: {totals['cache_hits']}, which saved {saved} USD", err=True)
 
 
 def fields_of(filters: Json) -> Json:
