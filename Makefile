@@ -31,7 +31,7 @@ check: $(VENV)/.dev  ## lint, types, floors, the deployment's files
 	@$(PYTHON) -m mypy gateway main.py
 	@$(PYTHON) -m pytest tests/test_architecture.py tests/infra/test_files.py
 
-clients:  ## the real Claude Code CLI, pinned, outside the repository; for the tests
+clients:  ## the real Claude Code and Codex CLIs, pinned, outside the repository; for the tests
 	@sh tests/clients/install.sh
 
 lock: $(VENV)/.dev  ## the pinned requirements, after a change of pyproject.toml

@@ -35,8 +35,10 @@ __all__ = [
 ]  # fmt: skip
 
 NAME = WIRE = "gemini-embeddings"
+_MODEL = r"models/(?P<model>(?:(?!/models/).)+):"
 PATHS: Sequence[tuple[re.Pattern[str], Operation]] = (
-    (re.compile(r"(?:^|/)models/(?P<model>(?:(?!/models/).)+):(?:embedContent|batchEmbedContents|predict)$"), "embed"),
+    (re.compile(rf"(?:^|/){_MODEL}(?:embedContent|batchEmbedContents)$"), "embed"),
+    (re.compile(rf"(?:^|/)publishers/google/{_MODEL}predict$"), "embed"),
 )
 TASK, LENGTH = ("taskType", "task_type"), ("outputDimensionality", "output_dimensionality")
 CARRIED = frozenset({*TASK, *LENGTH, "content", "model", "embedContentConfig", "embed_content_config"})
@@ -56,22 +58,23 @@ def parse_request(
 
 def parse_chat(body: Json) -> Chat:
     """As OpenAI's body. All texts are embedded alike: by what the first of them says of task and length."""
-    dropped: dict[str, None] = {}
     if "instances" in body:
-        asked = [parse_object(each, "instances", "such as {\"content\": \"Hello\"}") for each in
-                 parse_list(body["instances"], "instances", 'such as [{"content": "Hello"}]')]  # fmt: skip
+        asked = _items(body["instances"], "instances", '{"content": "Hello"}')
         texts = [each.get("content") for each in asked]
         settings = {**asked[0], **object_of(body.get("parameters"))}
     else:
-        asked = parse_list(body.get("requests", [body]), "requests", 'such as [{"content": {"parts": [{"text": "Hello"}]}}]')
-        texts = [_text(parse_object(each, "requests", "each has a content").get("content")) for each in asked]
+        asked = _items(body.get("requests", [body]), "requests", '{"content": {"parts": [{"text": "Hello"}]}}')
+        texts = [_text(each.get("content")) for each in asked]
         settings = {**asked[0], **object_of(asked[0].get("embedContentConfig", asked[0].get("embed_content_config")))}
-    dropped |= dict.fromkeys(name for name in settings if name not in CARRIED)
     chat: Json = {"input": texts}
     for name, spellings in (("task_type", TASK), ("dimensions", LENGTH)):
         if (value := next((settings[each] for each in spellings if settings.get(each) is not None), None)) is not None:
             chat[name] = value
-    return Chat(chat, dropped=list(dropped))
+    return Chat(chat, dropped=[name for name in settings if name not in CARRIED])
+
+
+def _items(value: Any, name: str, example: str) -> list[Json]:
+    return [parse_object(each, name, f"such as {example}") for each in parse_list(value, name, f"such as [{example}]")]
 
 
 def _text(content: Any) -> str:

@@ -97,7 +97,7 @@ def test_a_broken_stream_is_asked_for_again(codex: Codex, everywhere: Served, pr
 
 
 def test_an_exhausted_budget_is_told_at_once(codex: Codex, everywhere: Served) -> None:
-    """In the gateway's words, and not asked again: Codex would wait for a `retry-after` of weeks."""
+    """And not asked again: Codex would wait for a `retry-after` of weeks."""
     scope = {"type": "project", "id": codex.project}
     budget = {"scope": scope, "unit": "usd", "amount": "0", "period": "month", "mode": "balanced"}
     everywhere.store.commit([Put(f"budgets/{codex.project}", budget)])

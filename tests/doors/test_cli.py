@@ -262,6 +262,13 @@ def test_claude_code_gets_its_variables(line: CommandLine, url: str) -> None:
         "CLOUD_ML_REGION": "global",
         "ANTHROPIC_AUTH_TOKEN": KEY,
     }
+    assert line.json(*words, "--mode", "bedrock")["env"] == {
+        "CLAUDE_CODE_USE_BEDROCK": "1",
+        "ANTHROPIC_BEDROCK_BASE_URL": "https://gw.example.com",
+        "CLAUDE_CODE_SKIP_BEDROCK_AUTH": "1",
+        "AWS_REGION": "us-east-1",
+        "AWS_BEARER_TOKEN_BEDROCK": KEY,
+    }
     assert f"export ANTHROPIC_AUTH_TOKEN={KEY}\n" in line.run(*words).stdout
     assert line.opened == 0
 

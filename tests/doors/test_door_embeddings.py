@@ -11,6 +11,7 @@ from house import Served
 from wire import Answer, ask
 
 from gateway.canonical.store import Put
+from gateway.probing import Prober
 from gateway.sandbox import Fault
 
 SERVED = {
@@ -163,6 +164,14 @@ def test_budgets_hold_for_embeddings_too(everywhere: Served) -> None:
     assert (answers[-1].status, answers[-1].json()["error"]["code"]) == (429, "budget_exceeded")
     spent = sum(record["cost_nanodollars"] for record in everywhere.records("small"))
     assert 0 < spent <= 1_000_000
+
+
+@every_model
+def test_a_provider_can_be_tried_out_with_a_model_for_embeddings(everywhere: Served, model: str) -> None:
+    """`provider test` asks it for a vector, not for words."""
+    slug, _, name = model.removeprefix("@").rpartition("/")
+    provider = everywhere.house.directory.all()[slug or "vertex"]
+    assert Prober(everywhere.house.answering.sender).probe(provider, name, provider.locations[0]).status == 200
 
 
 def test_every_model_for_embeddings_is_listed(everywhere: Served) -> None:

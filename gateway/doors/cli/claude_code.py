@@ -1,7 +1,7 @@
 """`claude-code settings`: what makes Claude Code talk to this gateway.
 
-The variables are those that Claude Code 2.1.329 reads (measured 2026-11-20). Its Vertex base URL ends in /v1, the other
-does not; project and region of the Vertex form are the client's guess, which the gateway replaces by the provider's.
+The variables are those that Claude Code 2.1.329 reads (measured 2026-11-20). Its Vertex base URL ends in /v1, the others
+do not; project and region are the client's guess, which the gateway replaces by the provider's.
 """
 
 import shlex
@@ -24,7 +24,7 @@ def claude_code() -> None:
 
 @claude_code.command()
 @click.option("--key", required=True, help="a gateway key: gw-…")
-@click.option("--mode", type=click.Choice(["anthropic", "vertex"]), default="anthropic", show_default=True)
+@click.option("--mode", type=click.Choice(["anthropic", "vertex", "bedrock"]), default="anthropic", show_default=True)
 @click.option("--url", help=f"of the gateway; default: GATEWAY_PUBLIC_URL, else {HERE}")
 @style_option()
 def settings(key: str, mode: str, url: str | None, style: str) -> None:
@@ -47,6 +47,14 @@ def render_environment(key: str, mode: str, url: str) -> dict[str, str]:
         raise click.UsageError(f"{url[:200]!r} is no URL of a gateway, such as https://gateway.example.com")
     if mode == "anthropic":
         return {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_AUTH_TOKEN": key}
+    if mode == "bedrock":
+        return {
+            "CLAUDE_CODE_USE_BEDROCK": "1",
+            "ANTHROPIC_BEDROCK_BASE_URL": url,
+            "CLAUDE_CODE_SKIP_BEDROCK_AUTH": "1",
+            "AWS_REGION": "us-east-1",
+            "AWS_BEARER_TOKEN_BEDROCK": key,
+        }
     return {
         "CLAUDE_CODE_USE_VERTEX": "1",
         "ANTHROPIC_VERTEX_BASE_URL": f"{url}/v1",
