@@ -65,10 +65,13 @@ class Answering:
             return (yield from run.stream() if call.request.stream else run.plain())
         except GatewayError as error:
             told = run.fail(error)
-            yield from run.end()
-            if told is not error:
-                raise told from error
-            raise
+            try:
+                yield from run.end()
+                if told is not error:
+                    raise told from error
+                raise
+            finally:
+                del told  # its traceback knows this frame: a circle that only the garbage collector would end
         except BaseException as error:
             run.fail(InternalError("the gateway failed", reason=repr(error)))
             run.close()

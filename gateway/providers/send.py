@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -114,6 +114,7 @@ class Sender:
             return (yield from self._ask(call, target, tries))
         crossing = cross(call, target)
         carried = crossing.call if crossing else call
+        _check_strict(target, crossing.dropped if crossing else ())
         answers: list[bytes] = []
         for part in split.split(carried, target):
             attempt = yield from self._ask(part, target, tries)
@@ -145,9 +146,7 @@ class Sender:
                 token = yield Work(lambda: credentials.token(provider.credential))
             project_id = self._project(provider, credentials) if kind.credentials == GOOGLE else ""
             outgoing = wire.prepare(carried, target, project_id, lesson)
-            if target.strict and (lost := (*(crossing.dropped if crossing else ()), *outgoing.dropped)):
-                told = f"{', '.join(lost)}: cannot be carried to this model, and the routing config is strict; leave it out"
-                raise InvalidRequest(told, reason=CANNOT_CARRY)
+            _check_strict(target, (*(crossing.dropped if crossing else ()), *outgoing.dropped))
             attempt = yield from self._post(call, target, wire, outgoing, token.value, tries)
             if attempt.head.status == 200:
                 if crossing:
@@ -159,7 +158,10 @@ class Sender:
                 continue
             taught = None if learned else wire.parse_lesson(outgoing, error)
             if taught is None:
-                raise error
+                try:
+                    raise error
+                finally:
+                    del error  # its traceback knows this frame: a circle that only the garbage collector would end
             learned = True
             lesson = lesson | taught
             yield from self._learn(target, operation, taught)
@@ -279,3 +281,10 @@ class Sender:
                 reason=f"no project for provider {provider.id}",
             )
         return project
+
+
+def _check_strict(target: Target, lost: Sequence[str]) -> None:
+    """InvalidRequest for what a strict config does not let go."""
+    if target.strict and lost:
+        told = f"{', '.join(lost)}: cannot be carried to this model, and the routing config is strict; leave it out"
+        raise InvalidRequest(told, reason=CANNOT_CARRY)

@@ -97,6 +97,7 @@ class Attempts:
             return (yield from self._travel(journey))
         finally:
             self._under_way.pop(call.id, None)
+            journey.failures.clear()  # their tracebacks know the journey: a circle that only the garbage collector would end
 
     def _ask_only(self, call: Call, target: Target, tries: list[AttemptRecord]) -> Steps[Attempt]:
         """One target, and nobody to turn to: its answer is handed on as it comes."""

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from house import Served, message, served
 
+from gateway.sandbox import Fault
+
 
 @pytest.fixture
 def on_the_loop(tmp_path: Path) -> Iterator[Served]:
@@ -29,12 +31,20 @@ def unfreed() -> Iterator[list[object]]:
         gc.enable()
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
-def test_a_call_is_freed_as_it_ends(on_the_loop: Served, unfreed: list[object], streamed: bool) -> None:
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [({}, None), ({"stream": True}, None), ({}, Fault(status=529, times=3))],
+    ids=["plain", "streamed", "refused by the provider"],
+)
+def test_a_call_is_freed_as_it_ends(
+    on_the_loop: Served, unfreed: list[object], more: dict[str, bool], fault: Fault | None
+) -> None:
     """It is gone from memory then, not some time later, and nobody has to stop and look for it."""
-    body = message("Hello", **({"stream": True} if streamed else {}))
-    answers = [on_the_loop.post("/v1/messages", body) for _ in range(3)]
+    if fault is not None:
+        on_the_loop.sandbox.script(fault)
+    answers = [on_the_loop.post("/v1/messages", message("Hello", **more)) for _ in range(3)]
     ids = [answer.headers[name] for answer in answers for name in ("x-gateway-request-id", "x-upstream-request-id")]
+    assert [answer.status_code for answer in answers] == [fault.status if fault else 200] * 3
     gc.collect()
     told = [repr(each) for each in unfreed if type(each).__module__.startswith("gateway.")]
     assert not [each for each in told if any(name in each for name in ids)]
