@@ -1,12 +1,13 @@
 """Budgets as written, the calendar, and whose calls they count."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger_doubles import START, budget_document, call, caller, dollars, plan
+from ledger_doubles import REQUEST, START, budget_document, call, caller, dollars, plan
 
 from gateway.canonical.usage import Tokens, Usage
 from gateway.spending.amounts import amounts_of, counted_input_tokens
