@@ -9,7 +9,8 @@ from typing import Any
 from gateway.canonical.dialect import Dialect
 from gateway.canonical.late import Late
 from gateway.canonical.translation import Translation
-from gateway.dialects import anthropic, vertex
+from gateway.dialects.anthropic import door as anthropic
+from gateway.dialects.anthropic import vertex
 
 EVERY_PATH = ("",)
 
@@ -19,19 +20,19 @@ def _late(module: str, name: str, *signs: str) -> Any:
     return Late(f"gateway.dialects.{module}", NAME=name, WIRE=name, SIGNS=signs)
 
 
-openai_chat = _late("openai_chat", "openai", "chat/completions")
-openai_responses = _late("openai_responses", "openai-responses", "v1/responses")
-openai_embeddings = _late("openai_embeddings", "openai-embeddings", "v1/embeddings")
-gemini = _late("gemini", "gemini", ":generateContent", ":streamGenerateContent", ":countTokens")
-gemini_embeddings = _late("gemini_embeddings", "gemini-embeddings", ":embedContent", ":batchEmbedContents", ":predict")
-bedrock = _late("bedrock", "bedrock", "/invoke", "/count-tokens")
+openai_chat = _late("openai.door", "openai", "chat/completions")
+openai_responses = _late("responses.door", "openai-responses", "v1/responses")
+openai_embeddings = _late("openai.embeddings", "openai-embeddings", "v1/embeddings")
+gemini = _late("gemini.door", "gemini", ":generateContent", ":streamGenerateContent", ":countTokens")
+gemini_embeddings = _late("gemini.embeddings", "gemini-embeddings", ":embedContent", ":batchEmbedContents", ":predict")
+bedrock = _late("bedrock.door", "bedrock", "/invoke", "/count-tokens")
 
 DIALECTS: dict[str, Dialect] = {
     dialect.NAME: dialect
     for dialect in (anthropic, vertex, openai_chat, openai_responses, openai_embeddings, gemini, gemini_embeddings, bedrock)
 }
 TRANSLATIONS: dict[str, Translation] = {
-    "anthropic": Late("gateway.dialects.anthropic_chat"),
+    "anthropic": Late("gateway.dialects.anthropic.chat"),
     "openai": openai_chat,
     "openai-responses": openai_responses,
     "gemini": gemini,

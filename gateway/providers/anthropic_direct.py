@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.canonical.call import Call, Target
 from gateway.canonical.errors import GatewayError
-from gateway.dialects import anthropic
+from gateway.dialects.anthropic import door as anthropic
 from gateway.providers.anthropic_betas import MEMBER, all_betas
 from gateway.providers.google_errors import credential_refused, parse_google_error
 from gateway.providers.provider import Lesson, Outgoing, Provider

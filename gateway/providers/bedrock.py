@@ -17,9 +17,9 @@ from gateway.canonical.call import Call, Target
 from gateway.canonical.errors import GatewayError, InvalidRequest, UpstreamRefused
 from gateway.canonical.json_object import JsonObject
 from gateway.credentials.aws import REGION
-from gateway.dialects import bedrock as dialect
-from gateway.dialects import bedrock_chat
-from gateway.dialects.event_stream import CONTENT_TYPE
+from gateway.dialects.bedrock import chat as bedrock_chat
+from gateway.dialects.bedrock import door as dialect
+from gateway.dialects.bedrock.event_stream import CONTENT_TYPE
 from gateway.providers import vertex_bridge
 from gateway.providers.anthropic_betas import MEMBER, all_betas, body_betas, header_betas
 from gateway.providers.google_errors import credential_refused, parse_google_error

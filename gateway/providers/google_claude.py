@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from gateway.canonical.call import Call, Target
 from gateway.canonical.errors import GatewayError
-from gateway.dialects import anthropic
+from gateway.dialects.anthropic import door as anthropic
 from gateway.providers import anthropic_direct
 from gateway.providers.anthropic_direct import parse_lesson
 from gateway.providers.google_errors import credential_refused, parse_google_error

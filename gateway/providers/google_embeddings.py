@@ -15,7 +15,7 @@ from gateway.canonical.call import Call, Target
 from gateway.canonical.errors import GatewayError, InvalidRequest
 from gateway.canonical.json_object import JsonObject
 from gateway.canonical.translation import Json
-from gateway.dialects.openai_embeddings import (
+from gateway.dialects.openai.embeddings import (
     Embedded,
     Embedding,
     parse_batch,

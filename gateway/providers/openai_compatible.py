@@ -13,7 +13,7 @@ import msgspec
 from gateway.canonical.call import Call, Target
 from gateway.canonical.errors import GatewayError
 from gateway.canonical.json_object import JsonObject
-from gateway.dialects.openai_errors import parse_error as parse_openai_error
+from gateway.dialects.openai.errors import parse_error as parse_openai_error
 from gateway.providers.google_errors import credential_refused, parse_google_error
 from gateway.providers.provider import Lesson, Outgoing, Provider
 

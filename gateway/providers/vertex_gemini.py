@@ -12,7 +12,7 @@ from urllib.parse import quote
 from gateway.canonical.call import Call, Target
 from gateway.canonical.errors import GatewayError, InvalidRequest, UpstreamRefused
 from gateway.canonical.json_object import JsonObject, NotAnObject
-from gateway.dialects.gemini_errors import error_object, retry_delay_s
+from gateway.dialects.gemini.errors import error_object, retry_delay_s
 from gateway.providers.google_errors import parse_google_error
 from gateway.providers.provider import Lesson, Outgoing
 from gateway.providers.vertex import base_url, check_provider, operator_headers

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.canonical.capabilities import ModelTraits
 from gateway.canonical.translation import Chat
 from gateway.catalog.models import find
-from gateway.dialects import gemini
+from gateway.dialects.gemini import door as gemini
 
 Json = dict[str, Any]
 SIGNATURE = "Q2lBQmdlbWluaSsvc2lnbmF0dXJlPT0="

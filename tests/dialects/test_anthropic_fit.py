@@ -10,7 +10,7 @@ from gateway.canonical.capabilities import Capabilities, ModelTraits
 from gateway.canonical.translation import Chat
 from gateway.catalog.models import all_models
 from gateway.dialects import TRANSLATIONS
-from gateway.dialects.openai_options import EFFORTS
+from gateway.dialects.openai.options import EFFORTS
 
 CLAUDES = [model for model in all_models() if model.vendor == "anthropic" and model.capabilities is not None]
 FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}

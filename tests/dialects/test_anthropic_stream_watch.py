@@ -24,7 +24,7 @@ from recorded_streams import (
 )
 
 from gateway.canonical.usage import Tokens, Usage
-from gateway.dialects.anthropic_stream import AnthropicStreamWatch, parse_message_usage, parse_usage_object
+from gateway.dialects.anthropic.stream import AnthropicStreamWatch, parse_message_usage, parse_usage_object
 
 STREAMS = {"whole": WHOLE, "cut": CUT, "broken": BROKEN, "pings": PING * 3 + WHOLE, "no end": WHOLE.removesuffix(STOP)}
 

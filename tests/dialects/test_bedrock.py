@@ -26,10 +26,10 @@ from gateway.canonical.errors import (
     UpstreamFailed,
     UpstreamRefused,
 )
-from gateway.dialects import bedrock
-from gateway.dialects.bedrock_chat import VERSION
-from gateway.dialects.bedrock_stream import METRICS, render_event, render_exception
-from gateway.dialects.event_stream import render_frame
+from gateway.dialects.bedrock import door as bedrock
+from gateway.dialects.bedrock.chat import VERSION
+from gateway.dialects.bedrock.event_stream import render_frame
+from gateway.dialects.bedrock.stream import METRICS, render_event, render_exception
 
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 TRAITS = ModelTraits("claude-sonnet-4-5", "anthropic")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.canonical.errors import StreamBroken
-from gateway.dialects.event_stream import Frame, FrameReader, render_frame
+from gateway.dialects.bedrock.event_stream import Frame, FrameReader, render_frame
 
 # Made with botocore 1.44.5, 2026-11-20.
 CHUNK = bytes.fromhex(

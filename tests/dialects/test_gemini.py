@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.canonical.call import Operation, Request
 from gateway.canonical.errors import GatewayError, InvalidRequest, NotFound, Overloaded, UpstreamRefused
-from gateway.dialects import gemini
-from gateway.dialects.gemini_stream import ArrayFraming
+from gateway.dialects.gemini import door as gemini
+from gateway.dialects.gemini.stream import ArrayFraming
 
 METADATA = {"promptTokenCount": 100, "cachedContentTokenCount": 40, "candidatesTokenCount": 10, "thoughtsTokenCount": 30,
             "toolUsePromptTokenCount": 5}  # fmt: skip

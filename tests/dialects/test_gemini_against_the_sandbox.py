@@ -13,7 +13,8 @@ from gemini_talk import Json, events_of, fold, traits
 
 from gateway.canonical.call import Call, Caller, Request, Target
 from gateway.canonical.json_object import JsonObject
-from gateway.dialects import anthropic_chat, gemini
+from gateway.dialects.anthropic import chat as anthropic_chat
+from gateway.dialects.gemini import door as gemini
 from gateway.providers import vertex_gemini
 from gateway.providers.provider import Lesson, Provider
 from gateway.sandbox import Sandbox

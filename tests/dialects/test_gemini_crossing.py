@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gateway.canonical.errors import InvalidRequest, StreamBroken
 from gateway.canonical.translation import Chat
-from gateway.dialects import gemini
-from gateway.dialects.gemini_signatures import SKIPPED, Signature, join_id, plain_id, split_id
+from gateway.dialects.gemini import door as gemini
+from gateway.dialects.gemini.signatures import SKIPPED, Signature, join_id, plain_id, split_id
 
 STREAMS = sorted(
     path for path in (Path(__file__).parent.parent / "golden/gemini/streams").glob("*.sse") if ".to-" not in path.name

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.canonical.errors import InvalidRequest, UpstreamFailed
-from gateway.dialects import gemini_embeddings
-from gateway.dialects.openai_embeddings import parse_embedding
+from gateway.dialects.gemini import embeddings as gemini_embeddings
+from gateway.dialects.openai.embeddings import parse_embedding
 
 Json = dict[str, Any]
 HELLO = {"parts": [{"text": "Hello"}]}

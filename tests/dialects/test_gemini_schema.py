@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.canonical.errors import InvalidRequest
-from gateway.dialects.gemini_schema import DEPTH_MAX, clean_json_schema, parse_openapi, takes_arguments
+from gateway.dialects.gemini.schema import DEPTH_MAX, clean_json_schema, parse_openapi, takes_arguments
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from google.oauth2.credentials import Credentials
 
 from gateway.canonical.errors import GatewayError, Overloaded
 from gateway.canonical.translation import Chat
-from gateway.dialects import gemini
+from gateway.dialects.gemini import door as gemini
 
 WEATHER = types.FunctionDeclaration(
     name="get.weather",

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.canonical.errors import GatewayError, InvalidRequest, StreamBroken
-from gateway.dialects import anthropic_chat, gemini
+from gateway.dialects.anthropic import chat as anthropic_chat
+from gateway.dialects.gemini import door as gemini
 
 GOLDEN = Path(__file__).parent.parent / "golden/gemini"
 JUNK = [None, True, -1, "x", [], {}, [1], [None], {"type": "x"}, 1.5, "1e999"]

@@ -13,7 +13,8 @@ from google.genai import types
 from gateway.canonical.errors import InvalidRequest
 from gateway.canonical.translation import Chat
 from gateway.catalog.models import all_models
-from gateway.dialects import anthropic_chat, gemini
+from gateway.dialects.anthropic import chat as anthropic_chat
+from gateway.dialects.gemini import door as gemini
 
 THIRD_TURN = Path(__file__).parent.parent / "golden/gemini/from-messages/claude-code-third-turn-with-parallel-calls.json"
 CALLS = Path(__file__).parent.parent / "golden/gemini/streams/thoughts-text-and-parallel-calls.sse"

@@ -15,9 +15,11 @@ from gateway.canonical.call import Request
 from gateway.canonical.dialect import StreamWatch
 from gateway.canonical.errors import BudgetExceeded, GatewayError, InvalidRequest, RateExceeded, UpstreamFailed
 from gateway.canonical.usage import Tokens
-from gateway.dialects import openai_chat, openai_embeddings, openai_responses
-from gateway.dialects.openai_embeddings import Embedding
-from gateway.dialects.openai_hiding import UsageHider
+from gateway.dialects.openai import door as openai_chat
+from gateway.dialects.openai import embeddings as openai_embeddings
+from gateway.dialects.openai.embeddings import Embedding
+from gateway.dialects.openai.hiding import UsageHider
+from gateway.dialects.responses import door as openai_responses
 
 USAGE = {"input_tokens": 5, "cache_read_input_tokens": 12, "cache_creation_input_tokens": 3, "output_tokens": 9,
          "output_tokens_details": {"thinking_tokens": 4}}  # fmt: skip

@@ -16,8 +16,11 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
 from gateway.canonical.errors import GatewayError, InvalidRequest, NotFound, Overloaded, Unauthenticated
-from gateway.dialects import TRANSLATIONS, openai_chat, openai_embeddings, openai_responses
-from gateway.dialects.openai_embeddings import Embedded
+from gateway.dialects import TRANSLATIONS
+from gateway.dialects.openai import door as openai_chat
+from gateway.dialects.openai import embeddings as openai_embeddings
+from gateway.dialects.openai.embeddings import Embedded
+from gateway.dialects.responses import door as openai_responses
 
 CHAT, RESPONSES = TRANSLATIONS["openai"], TRANSLATIONS["openai-responses"]
 ASK: Any = {"model": "some-model", "messages": [{"role": "user", "content": "Hello"}]}

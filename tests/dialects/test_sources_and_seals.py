@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from gemini_talk import SIGNATURE, ask, fold
 
-from gateway.dialects import anthropic_chat, gemini, openai_chat, openai_responses
+from gateway.dialects.anthropic import chat as anthropic_chat
+from gateway.dialects.gemini import door as gemini
+from gateway.dialects.openai import door as openai_chat
+from gateway.dialects.responses import door as openai_responses
 from gateway.dialects.sse import DONE, SseReader
 
 STREAMS = Path(__file__).parent.parent / "golden/gemini/streams"

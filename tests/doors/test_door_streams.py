@@ -10,7 +10,7 @@ from house import Served
 from scripted_upstream import EVENTS, ScriptedUpstream
 from wire import Event, Stream, eventually
 
-from gateway.dialects.anthropic import PING
+from gateway.dialects.anthropic.door import PING
 from gateway.sandbox import Fault
 from gateway.sandbox.recording import Recorded
 

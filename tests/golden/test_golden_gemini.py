@@ -15,7 +15,8 @@ import pytest
 from gateway.canonical.capabilities import ModelTraits
 from gateway.canonical.errors import GatewayError
 from gateway.catalog.models import find
-from gateway.dialects import anthropic_chat, gemini
+from gateway.dialects.anthropic import chat as anthropic_chat
+from gateway.dialects.gemini import door as gemini
 
 FOLDER = Path(__file__).parent / "gemini"
 ASKED = {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}}

@@ -20,8 +20,9 @@ from gateway.canonical.call import Call, Caller, Operation, Request, Target
 from gateway.canonical.errors import CredentialRefused, GatewayError, InvalidRequest
 from gateway.canonical.json_object import JsonObject
 from gateway.credentials.access_token import TokenError
-from gateway.dialects import DIALECTS, anthropic
-from gateway.dialects import bedrock as bedrock_dialect
+from gateway.dialects import DIALECTS
+from gateway.dialects.anthropic import door as anthropic
+from gateway.dialects.bedrock import door as bedrock_dialect
 from gateway.providers import anthropic_direct, authorization, bedrock, google_claude
 from gateway.providers.hosts import AWS, GOOGLE, host_faults
 from gateway.providers.provider import Lesson, Outgoing, Provider

@@ -1,0 +1,1 @@
+"""Bedrock's InvokeModel for Claude, with its binary event stream."""

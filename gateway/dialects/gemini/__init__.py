@@ -1,0 +1,1 @@
+"""Gemini's generateContent, of Vertex AI and of the Gemini API."""

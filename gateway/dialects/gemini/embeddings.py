@@ -1,0 +1,99 @@
+"""Embeddings as Google's own clients ask for them: `:embedContent`, `:batchEmbedContents` and Vertex AI's `:predict`, as a door.
+
+They are carried to wherever OpenAI's form is spoken (`openai_embeddings`): that is what a provider is asked from, whoever
+asks. Which of the three it was, the body's shape tells. Sources: Gemini API and Vertex AI embeddings references,
+google-genai 3.4.0, 2026-11-21.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.canonical.call import Operation, Request
+from gateway.canonical.errors import InvalidRequest, UpstreamFailed
+from gateway.canonical.json_object import JsonObject, NotAnObject
+from gateway.canonical.translation import Chat, Json
+from gateway.dialects.crossing import object_of, objects_of, parse_list, parse_object
+from gateway.dialects.gemini.door import (
+    STREAM_TYPE,
+    frame_stream,
+    parse_error,
+    parse_token_count,
+    parse_usage,
+    render_error,
+    render_error_head,
+    render_ping,
+    render_stream_error,
+    render_token_count,
+    watch_stream,
+)
+
+__all__ = [
+    "NAME", "PATHS", "STREAM_TYPE", "WIRE", "frame_stream", "parse_chat", "parse_error", "parse_request", "parse_token_count",
+    "parse_usage", "render_answer", "render_error", "render_error_head", "render_ping", "render_stream_error",
+    "render_token_count", "watch_stream",
+]  # fmt: skip
+
+NAME = WIRE = "gemini-embeddings"
+_MODEL = r"models/(?P<model>(?:(?!/models/).)+):"
+PATHS: Sequence[tuple[re.Pattern[str], Operation]] = (
+    (re.compile(rf"(?:^|/){_MODEL}(?:embedContent|batchEmbedContents)$"), "embed"),
+    (re.compile(rf"(?:^|/)publishers/google/{_MODEL}predict$"), "embed"),
+)
+TASK, LENGTH = ("taskType", "task_type"), ("outputDimensionality", "output_dimensionality")
+CARRIED = frozenset({*TASK, *LENGTH, "content", "model", "embedContentConfig", "embed_content_config"})
+
+
+def parse_request(
+    operation: Operation, path: re.Match[str], query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+) -> Request:
+    try:
+        document = JsonObject(body)
+    except NotAnObject as error:
+        raise InvalidRequest(str(error)) from error
+    if not any(name in document for name in ("content", "requests", "instances")):
+        raise InvalidRequest('content: what is to be embedded is required; such as {"parts": [{"text": "Hello"}]}')
+    return Request(operation, path["model"], False, document)
+
+
+def parse_chat(body: Json) -> Chat:
+    """As OpenAI's body. All texts are embedded alike: by what the first of them says of task and length."""
+    if "instances" in body:
+        asked = _items(body["instances"], "instances", '{"content": "Hello"}')
+        texts = [each.get("content") for each in asked]
+        settings = {**asked[0], **object_of(body.get("parameters"))}
+    else:
+        asked = _items(body.get("requests", [body]), "requests", '{"content": {"parts": [{"text": "Hello"}]}}')
+        texts = [_text(each.get("content")) for each in asked]
+        settings = {**asked[0], **object_of(asked[0].get("embedContentConfig", asked[0].get("embed_content_config")))}
+    chat: Json = {"input": texts}
+    for name, spellings in (("task_type", TASK), ("dimensions", LENGTH)):
+        if (value := next((settings[each] for each in spellings if settings.get(each) is not None), None)) is not None:
+            chat[name] = value
+    return Chat(chat, dropped=[name for name in settings if name not in CARRIED])
+
+
+def _items(value: Any, name: str, example: str) -> list[Json]:
+    return [parse_object(each, name, f"such as {example}") for each in parse_list(value, name, f"such as [{example}]")]
+
+
+def _text(content: Any) -> str:
+    """InvalidRequest for pictures and sounds: they have no place in OpenAI's form."""
+    parts = objects_of(object_of(content).get("parts"))
+    if not parts or not all(isinstance(part.get("text"), str) for part in parts):
+        raise InvalidRequest('content.parts: texts alone can be embedded here; send [{"text": "Hello"}]')
+    return "\n".join(part["text"] for part in parts)
+
+
+def render_answer(message: Json, *, asked_model: str, request: Mapping[str, Any]) -> Json:
+    """From OpenAI's answer, in the form that the request asks for by its own. UpstreamFailed if it holds no vectors."""
+    vectors = [row.get("embedding") for row in objects_of(message.get("data"))]
+    if not vectors or not all(isinstance(vector, list) for vector in vectors):
+        raise UpstreamFailed("the provider's answer holds no embeddings; try again")
+    tokens = object_of(message.get("usage")).get("prompt_tokens")
+    if "instances" in request:
+        return {"predictions": [{"embeddings": {"values": vector, "statistics": {"truncated": False}}} for vector in vectors]}
+    usage = {"usageMetadata": {"promptTokenCount": tokens}}
+    if "requests" in request:
+        return {"embeddings": [{"values": vector} for vector in vectors], **usage}
+    return {"embedding": {"values": vectors[0]}, **usage, "truncated": False}

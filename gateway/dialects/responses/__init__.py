@@ -1,0 +1,1 @@
+"""OpenAI's Responses, the part that keeps no state."""
