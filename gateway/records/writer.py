@@ -20,6 +20,7 @@ BATCH_WRITES_MAX = 200
 OFFERED_BYTES_MAX = 4 * 1024 * 1024  # in one commit; Firestore takes 10 MiB (Firestore quotas, 2026-11-20)
 OFFERED_WAITING_BYTES_MAX = 16 * 1024 * 1024
 LINGER_S = 0.003  # under load: more calls share a commit, and threads change places less often
+CROWDED = 1.5
 RETRY_S = (0.5, 1.0, 2.0, 5.0)
 log = logging.getLogger(__name__)
 
@@ -132,14 +133,15 @@ class RecordWriter:
 
     def _run(self) -> None:
         failures = 0
-        batch: list[Entry] = []
+        crowd = 1.0  # how many calls of late ended within one commit
         while True:
-            if len(batch) > 1:
+            if crowd > CROWDED:
                 time.sleep(LINGER_S)
             with self._changed:
                 while not (self._pending or self._last_wanted):
                     self._changed.wait()
                 batch, last = self._next_batch(), self._last_wanted and self._beside is None
+            crowd = max(float(len(batch)), crowd * 0.8)
             self._beside = self._beside or self._due_beside(last)
             try:
                 self._commit([self._beside, *batch] if self._beside.writes else batch)
