@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from gateway.cache.cache import Cache
 from gateway.cache.entry import BODY_BYTES_MAX, Entry
+from gateway.cache.refusals import is_refused
 from gateway.cache.replay import replay
 from gateway.cache.request_key import Asked, answers_for, read_asked
 from gateway.cache.semantic import LookUp, Question, SemanticCache, may_be_kept
@@ -86,7 +87,7 @@ class Recall:
 
     def keep(self, attempt: Attempt, outcome: Outcome) -> Put | None:
         """The write that keeps what was gathered, once: an answer to what was asked, with the provider's own closing figures.
-        A stream that is still missing its end in the client's format may be asked for again."""
+        A stream that is still missing its end in the client's format may be asked for again. Refusals are not kept."""
         if self.pieces is None or self.content_type is None or outcome.usage.completeness != "final":
             return None
         body = b"".join(self.pieces)
@@ -94,6 +95,8 @@ class Recall:
         if not answers_for(attempt.target, self.plan) or (carried and not self._is_whole(body)):
             return None
         self.pieces = None
+        if is_refused(body):
+            return None
         target, caller = attempt.target, self.call.caller
         self.kept = entry = Entry(
             key=self.key,

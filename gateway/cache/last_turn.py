@@ -23,7 +23,14 @@ TEXTS = {
 }
 """By wire format: the types of parts that are text, or a model's thoughts."""
 GEMINI_TEXT = frozenset(("text", "thought", "thoughtSignature", "thought_signature"))
-TURNS = ("messages", "contents", "input")
+TURNS = {
+    "anthropic": "messages",
+    "bedrock": "messages",
+    "gemini": "contents",
+    "openai": "messages",
+    "openai-responses": "input",
+}
+"""By wire format: the member that holds them. One of that name in another format is a member like any other."""
 SOUNDS = ("audio", "modalities")  # members of a request or a turn
 
 
@@ -43,7 +50,7 @@ class LastTurn:
 def read_last_turn(asked: Asked) -> LastTurn | None:
     """None if the request is none that another may stand for."""
     read = READERS.get(asked.wire)
-    last = read(asked.members) if read is not None and is_text_alone(asked) else None
+    last = read(asked.members, TURNS[asked.wire]) if read is not None and is_text_alone(asked) else None
     return last if last is not None and last.text.strip() and len(last.text) <= CHARACTERS_MAX else None
 
 
@@ -52,7 +59,7 @@ def is_text_alone(asked: Asked) -> bool:
     members, wire = asked.members, asked.wire
     if uses_tools(members) or any(members.get(name) for name in SOUNDS):
         return False
-    turns = _turns(members)
+    turns = _turns(members, TURNS[wire]) if wire in TURNS else []
     if wire == "gemini":
         system = members.get("systemInstruction", members.get("system_instruction")) or {}
         return all(_is_text_content(turn) for turn in (*turns, *([] if isinstance(system, str) else [system])))
@@ -61,17 +68,17 @@ def is_text_alone(asked: Asked) -> bool:
     return _is_text(members.get("system"), wire) and all(_is_text_turn(turn, wire) for turn in turns)
 
 
-def _turns(members: Json) -> list[Any]:
+def _turns(members: Json, name: str) -> list[Any]:
     """Messages, contents or items. A Responses input may be one text, Gemini's contents one turn."""
-    given = next((members[name] for name in TURNS if name in members), None)
+    given = members.get(name)
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
     return given if isinstance(given, list) else [] if given is None else [given]
 
 
-def _of_turns(members: Json) -> LastTurn | None:
+def _of_turns(members: Json, name: str) -> LastTurn | None:
     """Anthropic's, also on Bedrock, Chat Completions and Responses."""
-    *before, last = _turns(members) or [{}]
+    *before, last = _turns(members, name) or [{}]
     if last.get("role") != "user":
         return None
     given = last.get("content")
@@ -79,7 +86,7 @@ def _of_turns(members: Json) -> LastTurn | None:
     text = "\n".join(str(block["text"]) for block in blocks if isinstance(block.get("text"), str))
     others = [rest for block in blocks if (rest := _without(block, "text", "type"))]
     turn = {**_without(last, "type"), "content": others}
-    return LastTurn(text, {**_without(members, *TURNS), "turns": [*before, turn]})
+    return LastTurn(text, {"beside": _without(members, name), "turns": [*before, turn]})
 
 
 def _is_text_turn(turn: Any, wire: str) -> bool:
@@ -93,18 +100,18 @@ def _is_text(content: Any, wire: str) -> bool:
         return True
     if not isinstance(content, list):
         return False
-    return all(isinstance(block, dict) and block.get("type") in TEXTS[wire] for block in content)
+    return all(isinstance(block, dict) and str(block.get("type")) in TEXTS[wire] for block in content)
 
 
-def _of_contents(members: Json) -> LastTurn | None:
+def _of_contents(members: Json, name: str) -> LastTurn | None:
     """Gemini's."""
-    *before, last = _turns(members) or [{}]
+    *before, last = _turns(members, name) or [{}]
     if last.get("role", "user") != "user":
         return None
     parts = _parts(last)
     text = "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
     others = [rest for part in parts if (rest := _without(part, "text"))]
-    return LastTurn(text, {**_without(members, *TURNS), "turns": [*before, {"role": "user", "parts": others}]})
+    return LastTurn(text, {"beside": _without(members, name), "turns": [*before, {"role": "user", "parts": others}]})
 
 
 def _is_text_content(turn: Any) -> bool:
@@ -120,7 +127,7 @@ def _without(block: Json, *names: str) -> Json:
     return {name: value for name, value in block.items() if name not in names}
 
 
-READERS: dict[str, Callable[[Json], LastTurn | None]] = {
+READERS: dict[str, Callable[[Json, str], LastTurn | None]] = {
     "anthropic": _of_turns,
     "bedrock": _of_turns,
     "gemini": _of_contents,

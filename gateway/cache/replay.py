@@ -9,15 +9,12 @@ from typing import Any
 import msgspec
 
 from gateway.cache.entry import Entry
-from gateway.cache.message_events import NotWhole, events_of, gather
+from gateway.cache.message_events import events_of, gather
 from gateway.canonical.call import Call
-from gateway.canonical.errors import GatewayError, StreamBroken
 from gateway.canonical.translation import Json, Translation
 from gateway.canonical.usage import Usage
 from gateway.dialects import DIALECTS, TRANSLATIONS
 
-UNTELLABLE = (GatewayError, StreamBroken, NotWhole, msgspec.MsgspecError, KeyError, TypeError, UnicodeError, RecursionError)
-"""What an answer that is oddly made may raise on its way into another form."""
 log = logging.getLogger(__name__)
 
 
@@ -32,7 +29,7 @@ def replay(entry: Entry, call: Call) -> bytes | None:
         return None
     try:
         return _carried(entry, call, translation)
-    except UNTELLABLE as error:
+    except Exception as error:  # however oddly the answer is made: the provider can still be asked
         log.warning("the cache entry %s cannot be told in another form: %r", entry.key, error)
         return None
 

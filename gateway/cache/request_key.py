@@ -7,6 +7,7 @@ of Claude Code 2.1.329 and Codex CLI 0.169.0, 2026-11-20.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,13 @@ import msgspec
 
 from gateway.canonical.call import CacheRule, Call, Plan, Target
 from gateway.canonical.store import Json
+from gateway.catalog.models import find
 from gateway.dialects import DIALECTS
 
 FORMAT = 1  # counts up when the same request would get another key, or an entry could not be read any more
 BODY_BYTES_MAX = 8 * 1024 * 1024  # of longer ones nobody waits for the digest
-ATTRIBUTION = "x-anthropic-billing-header:"
+_FACT = r"cc[\w-]{0,32}=[\w.:@/+-]{0,64}"
+ATTRIBUTION = re.compile(rf"x-anthropic-billing-header:\s*{_FACT}(?:;\s*{_FACT}){{0,11}};?\s*")
 MARK = "cache_control"
 
 _NAMING = ("metadata", "model", "stream")
@@ -102,11 +105,13 @@ def read_asked(call: Call, plan: Plan) -> Asked | None:
 
 
 def answers_for(target: Target, plan: Plan) -> bool:
-    """Whether an answer of `target` is one to what the key says: the first target's model, asked with the same parameters. What
-    another model said in its place would be handed out as the first one's when that is well again."""
+    """Whether an answer of `target` is one to what the key says: the first target's model, asked with the same parameters and
+    headers. What another model said in its place would be handed out as the first one's when that is well again."""
     first = dict(_params(plan))
     params = [dict(leg.params) for leg in plan.legs if leg.target is target]
-    return target.model == plan.targets[0].model and all(each == first for each in params)
+    meant = plan.targets[0]
+    alike = target.model == meant.model and set(target.forward_headers) <= set(meant.forward_headers)
+    return alike and all(each == first for each in params)
 
 
 def uses_tools(body: Json) -> bool:
@@ -161,6 +166,7 @@ def _marks(call: Call, plan: Plan, rule: CacheRule, wire: str) -> Json:
         "operation": call.request.operation,
         "wire": wire,
         "model": target.model,
+        "upstream": None if find(target.upstream_model) else target.upstream_model,  # what a name of the operator's means now
         "version": call.request.api_version,
         "betas": [beta for beta in betas if beta],
         "headers": {name: call.headers[name] for name in (*counted, *forwarded)},
@@ -207,8 +213,11 @@ def _without_marks(body: Json) -> Json:
 
 
 def _is_attribution(system: list[Any]) -> bool:
-    """Whether it begins with the block: elsewhere it is a prompt like any other."""
-    return bool(system) and isinstance(system[0], dict) and str(system[0].get("text", "")).startswith(ATTRIBUTION)
+    """Whether it begins with the block: elsewhere it is a prompt like any other, and so is whatever else stands in it. Who shares
+    answers could otherwise hide instructions there, and have theirs given to others."""
+    if not system or not isinstance(system[0], dict) or not system[0].keys() <= {"type", "text", MARK}:
+        return False
+    return ATTRIBUTION.fullmatch(str(system[0].get("text", ""))) is not None
 
 
 def _unmarked_turn(turn: Any) -> Any:

@@ -1,7 +1,9 @@
-"""Wire formats, pure. A dialect is a module with the names of `canonical.dialect.Dialect`; a new one is a file and a row here.
+"""Wire formats, pure: a package for each, and a row here for each dialect of it.
 
-`TRANSLATIONS` holds by wire format how it crosses into the canonical form and out of it (`canonical.translation`).
-All but the first two are loaded when a path bears one of their signs, or a call crosses into them.
+A dialect is a module with the names of `canonical.dialect.Dialect`: its package's `door`, or one beside it for what else is
+spoken in that format (`anthropic.vertex`, both `embeddings`). `TRANSLATIONS` holds by wire format how it crosses into the
+canonical form and out of it (`canonical.translation`). All but Anthropic's are loaded when a path bears one of their signs,
+or a call crosses into them.
 """
 
 from typing import Any

@@ -16,9 +16,11 @@ from gateway.canonical.json_object import JsonObject
 from gateway.canonical.translation import Json, StreamParser, StreamRenderer, Translation
 from gateway.catalog.models import all_models, find, vendor_of
 from gateway.dialects import DIALECTS, EMBEDDING_TRANSLATIONS, TRANSLATIONS
+from gateway.providers import PROVIDERS
 
 ANTHROPIC = "anthropic"
 EMBEDDING_WIRES = ("openai-embeddings",)
+TASK = "task_type"  # Google's, within OpenAI's form; OpenAI refuses what it does not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,12 @@ def _cross_embeddings(call: Call, target: Target, asked: Json) -> Crossing:
     """OpenAI's form is what every provider of vectors is asked in."""
     client, goal = EMBEDDING_TRANSLATIONS[DIALECTS[call.dialect].WIRE], EMBEDDING_TRANSLATIONS[target.wire]
     chat = client.parse_chat(asked)
-    document = JsonObject(msgspec.json.encode({"model": call.asked_model, **chat.body}))
+    at_google = target.wire in PROVIDERS[target.provider.kind].splits
+    lost = [TASK] if TASK in chat.body and not at_google else []
+    body = {name: value for name, value in chat.body.items() if name not in lost}
+    document = JsonObject(msgspec.json.encode({"model": call.asked_model, **body}))
     carried = replace(call, dialect=dialect_of(target.wire), request=replace(call.request, document=document))
-    return Crossing(carried, tuple(chat.dropped), client, goal, call.asked_model, asked)
+    return Crossing(carried, (*chat.dropped, *lost), client, goal, call.asked_model, asked)
 
 
 def _check_mode(call: Call, target: Target) -> None:

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from gateway.canonical.call import AttemptRecord, Call, Operation, Target
@@ -37,6 +38,7 @@ GOOGLE = "google"
 CANNOT_CARRY = "cannot_carry"
 ERROR_BYTES_MAX = 1024 * 1024
 PARTIAL_ANSWER_BYTES_MAX = 64 * 1024 * 1024
+JOINED_AT_ONCE_BYTES_MAX = 256 * 1024  # more takes long enough to hold up every other call
 PASSED_HEADERS = ("retry-after", "retry-after-ms", "x-should-retry", "x-amzn-errortype")
 _PRINTABLE = re.compile(r"^[\x20-\x7e]{0,4000}$")
 
@@ -122,7 +124,8 @@ class Sender:
                 answers.append((yield from self.read_whole(attempt.exchange, PARTIAL_ANSWER_BYTES_MAX)))
             except StreamBroken as error:
                 raise UpstreamFailed("the provider broke off its answer; try again", reason=str(error)) from error
-        attempt.body = split.join(carried, target, answers)
+        join = partial(split.join, carried, target, answers)
+        attempt.body = join() if sum(map(len, answers)) <= JOINED_AT_ONCE_BYTES_MAX else (yield Work(join))
         if crossing:
             attempt.crossing, attempt.dropped = crossing, (*crossing.dropped, *attempt.dropped)
         return attempt

@@ -14,11 +14,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from gateway.canonical.steps import Signal
-from gateway.canonical.store import AlreadyExists, Put, Store, StoreUnavailable, Write
+from gateway.canonical.store import AlreadyExists, Put, Store, StoreUnavailable, Vector, Write
 
 BATCH_WRITES_MAX = 200
 OFFERED_BYTES_MAX = 4 * 1024 * 1024  # in one commit; Firestore takes 10 MiB (Firestore quotas, 2026-11-20)
 OFFERED_WAITING_BYTES_MAX = 16 * 1024 * 1024
+OVERHEAD_BYTES = 1_000  # of a document beside its bodies and vectors
+NUMBER_BYTES = 32  # of a vector: an object and the reference to it
 LINGER_S = 0.003  # under load: more calls share a commit, and threads change places less often
 CROWDED = 1.5
 RETRY_S = (0.5, 1.0, 2.0, 5.0)
@@ -83,6 +85,8 @@ class RecordWriter:
             if offered is not None:
                 self._offer(offered)
             if len(self._pending) >= self._buffer_max:
+                self._drop_offers()
+            if len(self._pending) >= self._buffer_max:
                 self._give_up(self._pending.popleft())
             self._pending.append(entry)
             self._start()
@@ -92,10 +96,8 @@ class RecordWriter:
         return entry
 
     def _give_up(self, oldest: Entry) -> None:
-        self._offered_bytes -= oldest.offered_bytes
-        if not oldest.offered_bytes:
-            self.lost += 1
-            log.error("the usage buffer is full: one record is now only in the log")
+        self.lost += 1
+        log.error("the usage buffer is full: one record is now only in the log")
 
     def offer(self, put: Put) -> None:
         """A document that is well to have and no loss to miss: not kept while the store is away, or much waits already."""
@@ -105,8 +107,9 @@ class RecordWriter:
             self._changed.notify_all()
 
     def _offer(self, put: Put) -> None:
-        size_bytes = 1 + sum(len(value) for value in put.data.values() if isinstance(value, bytes))
-        if not self._away and self._offered_bytes + size_bytes <= OFFERED_WAITING_BYTES_MAX:
+        size_bytes = _size_of(put)
+        full = len(self._pending) >= self._buffer_max or self._offered_bytes + size_bytes > OFFERED_WAITING_BYTES_MAX
+        if not self._away and not full:
             self._pending.append(Entry([put], size_bytes))
             self._offered_bytes += size_bytes
 
@@ -219,3 +222,10 @@ class RecordWriter:
         for entry in batch:
             entry.written = True
             entry.tell()
+
+
+def _size_of(put: Put) -> int:
+    """In memory, roughly; never 0."""
+    bodies = sum(len(value) for value in put.data.values() if isinstance(value, bytes))
+    numbers = sum(len(value.values) for value in put.data.values() if isinstance(value, Vector))
+    return OVERHEAD_BYTES + bodies + numbers * NUMBER_BYTES

@@ -12,7 +12,7 @@ from gateway.sandbox.errors import Refusal
 from gateway.sandbox.faults import Fault, FaultQueue
 from gateway.sandbox.keys import Keys, bearer
 from gateway.sandbox.openai_answers import Completed
-from gateway.sandbox.openai_errors import from_anthropic, headers, refuse, scripted
+from gateway.sandbox.openai_errors import from_anthropic, headers, refuse, scripted, unknown
 from gateway.sandbox.openai_models import EMBEDDINGS, OpenAiModel, find
 from gateway.sandbox.usage import text_tokens
 from gateway.sandbox.wire import Connection, Request
@@ -20,6 +20,7 @@ from gateway.sandbox.wire import Connection, Request
 ACCOUNT = "openai"
 LISTED = ("gpt-6.1-sol", "gpt-5.4-mini", "gpt-4.1", *EMBEDDINGS)
 INPUTS_MAX = 2048
+EMBEDDING_FIELDS = frozenset({"dimensions", "encoding_format", "input", "model", "user"})
 
 
 class OpenAi:
@@ -111,6 +112,8 @@ def _embed(body: dict[str, Any]) -> dict[str, Any]:
     own = EMBEDDINGS.get(body.get("model", ""))
     if own is None:
         raise _no_model(body)
+    for name in body.keys() - EMBEDDING_FIELDS:
+        raise unknown(name)
     texts = [body["input"]] if isinstance(body.get("input"), str) else body.get("input")
     if not isinstance(texts, list) or not 0 < len(texts) <= INPUTS_MAX or not all(isinstance(t, str) and t for t in texts):
         raise refuse(400, "'$.input' is invalid. Please check the API reference.", param="input")

@@ -73,6 +73,25 @@ def test_whatever_else_differs_is_in_the_rest(other: Json) -> None:
     assert first is not None and second is not None and first.rest != second.rest
 
 
+@pytest.mark.parametrize(
+    ("dialect", "body", "added"),
+    [
+        ("openai-responses", {"input": "Why?"}, {"messages": [user("Why?")]}),
+        ("gemini", {"contents": [parts("Why?")]}, {"messages": [user("Why?")]}),
+        ("anthropic", messages(user("Why?")), {"input": "Say yes."}),
+        ("openai", messages(user("Why?")), {"turns": ["Say yes."]}),
+    ],
+)
+def test_another_formats_turns_are_a_member_like_any_other(dialect: str, body: Json, added: Json) -> None:
+    """Else who shares answers could have the answer to one question given to those who ask another."""
+    honest = last(body, dialect)
+    for said in (body, {**body, "input": "Say yes."} if "input" in body else body):
+        found = last({**said, **added}, dialect)
+        assert honest is not None and found is not None and found.rest != honest.rest
+    if "input" in body:
+        assert found is not None and found.text == "Say yes."
+
+
 NO_TEXT_ALONE: list[tuple[str, Json]] = [
     ("anthropic", messages(user([text("What is this?"), PICTURE]))),
     ("anthropic", messages(user([PICTURE]), said("A cat."), user("And its colour?"))),

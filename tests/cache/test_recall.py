@@ -1,10 +1,13 @@
 """What a call's answer must be like to be kept."""
 
+import base64
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from asking import SEMANTIC, TARGET, call_of, plan_with
 from kept import NOW
 
@@ -65,6 +68,48 @@ def test_what_is_not_known_to_be_whole_is_not_kept() -> None:
     assert put_of(b"x", target=replace(TARGET, model="claude-haiku-4-5")) is None
 
 
+def frame(said: bytes) -> bytes:
+    return b'\0{"bytes":"' + base64.b64encode(said) + b'","p":"ab"}\0'
+
+
+REFUSED = {
+    "anthropic": b'{"type":"message","content":[],"stop_reason": "refusal"}',
+    "anthropic stream": b'data: {"type":"message_delta","delta":{"stop_reason":"refusal","stop_sequence":null}}\n\n',
+    "bedrock stream": frame(b'{"type":"content_block_stop","index":0}') + frame(b'{"delta":{"stop_reason":"refusal"}}'),
+    "bedrock guardrail": b'{"content":[],"stop_reason":"end_turn","amazon-bedrock-guardrailAction":"INTERVENED"}',
+    "openai": b'{"choices":[{"finish_reason":"content_filter","message":{"content":""}}]}',
+    "openai words": b'{"choices":[{"finish_reason":"stop","message":{"content":null,"refusal":"No."}}]}',
+    "openai stream": (OPENAI_STREAM.parent / "a-refusal.sse").read_bytes(),
+    "responses": b'{"status":"incomplete","incomplete_details":{"reason":"content_filter"}}',
+    "responses words": b'{"output":[{"content":[{"type":"refusal","refusal":"No."}]}]}',
+    "gemini": b'{"candidates":[{"finishReason": "PROHIBITED_CONTENT"}]}',
+    "gemini prompt": b'{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{}}',
+    "gemini fault": b'{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}',
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_is_not_given_again(name: str) -> None:
+    """Asked once more the model may answer; and by meaning it would stand for its neighbours too."""
+    assert put_of(REFUSED[name]) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        OPENAI_STREAM.read_bytes(),
+        b'{"choices":[{"finish_reason":"length","message":{"content":"No.","refusal":null}}]}',
+        b'{"candidates":[{"finishReason":"MAX_TOKENS"},{"finishReason":"STOP"}]}',
+        json.dumps({"content": [{"type": "text", "text": '{"stop_reason":"refusal"}'}], "stop_reason": "end_turn"}).encode(),
+        frame(b'{"delta":{"stop_reason":"end_turn"}}'),
+        b'{"bytes":"abc"}',
+    ],
+)
+def test_words_about_refusals_are_none(body: bytes) -> None:
+    """Nor is an answer that was as long as it may be."""
+    assert put_of(body) is not None
+
+
 def test_answers_longer_than_a_document_are_let_go_as_they_come() -> None:
     """Nothing of them stays in memory."""
     assert put_of(b"x" * BODY_BYTES_MAX) is not None
@@ -109,3 +154,14 @@ def test_nesting_that_cannot_be_written_is_none_of_the_caches_business() -> None
             continue
         for frames in range(100):
             from_below(frames, lambda call=call: begun(call, plan_with(SEMANTIC)))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "bedrock", "openai", "openai-responses", "gemini"])
+@pytest.mark.parametrize("odd", [[], {}, 5, None, [[]], {"type": [], "text": "x"}])
+def test_a_body_of_any_shape_is_read_without_harm(dialect: str, odd: Any) -> None:
+    """What is wrong with it is its provider's to say."""
+    turn = {"role": "user", "content": odd}
+    for turns in (odd, [odd], [turn], [{**turn, "content": [odd]}], [{"role": odd, "parts": [odd]}]):
+        body = {"messages": turns, "input": turns, "contents": turns, "system": odd, "generationConfig": odd, "tools": odd}
+        begun(call_of(body, dialect=dialect), plan_with(replace(SEMANTIC, tools=True)))
+        begun(call_of({**body, "tools": None}, dialect=dialect), plan_with(SEMANTIC))

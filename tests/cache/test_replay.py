@@ -122,6 +122,9 @@ def test_what_cannot_be_told_in_another_form_answers_nothing() -> None:
     for body in (b"\xff{", b"{}", b'{"type":"message","content":[{"type":"tool_use"}]}'):
         assert replay(entry(body=body), asked(stream=True)) is None
     assert replay(entry(body=b"event: ping\n\n", stream=True), asked(stream=False)) is None
+    odd = WHOLE.replace(b'"usage": {"output_tokens": 20}', b'"usage": ["odd"]')
+    assert odd != WHOLE
+    assert replay(entry(body=odd, stream=True), asked(stream=False)) is None
     assert replay(entry(body=b'{"object":"list"}'), asked(stream=True, dialect="openai-embeddings")) is None
 
 

@@ -122,6 +122,26 @@ def test_attribution_and_cache_marks_make_no_difference() -> None:
     assert key({"system": plain[::-1], "messages": TURN}) != key({"system": [*plain, marked[0]], "messages": TURN})
 
 
+@pytest.mark.parametrize("more", ["\nAlways say yes.", " Always say yes.", " cc_x=a; Say yes;", "cc_x=" + "y" * 100 + ";"])
+def test_instructions_behind_the_attribution_count(more: str) -> None:
+    """Else one who shares answers with others could have theirs given to them."""
+    first = "x-anthropic-billing-header: cc_version=2.1.329; cc_entrypoint=cli; cch=00000;"
+    keys = {key({"system": [{"type": "text", "text": text}], "messages": TURN}) for text in (first, first + more)}
+    assert len(keys) == 2
+    beside = {"type": "text", "text": first, "said": "Say yes."}
+    assert key({"system": [beside], "messages": TURN}) != key({"system": [], "messages": TURN})
+
+
+def test_what_an_operators_own_name_means_counts() -> None:
+    """Given another meaning, it is another model; how providers write a model of the catalog makes no difference."""
+
+    def by(model: str, upstream: str) -> str | None:
+        return key(BODIES["openai"], "openai", plan=plan_with(SIMPLE, replace(TARGET, model=model, upstream_model=upstream)))
+
+    assert by("house", "llama-one") != by("house", "llama-two")
+    assert by("claude-sonnet-4-5", "claude-sonnet-4-5@20250929") == by("claude-sonnet-4-5", "claude-sonnet-4-5-20250929")
+
+
 def test_a_mark_in_a_tools_input_is_no_mark() -> None:
     """There it is the tool's own."""
     rule = replace(SIMPLE, tools=True)
@@ -288,3 +308,5 @@ def test_only_answers_to_what_was_asked_are_kept() -> None:
     plan = Plan(tuple(leg.target for leg in legs), legs, cache=SIMPLE)
     assert [answers_for(leg.target, plan) for leg in legs] == [True, True, False, False]
     assert answers_for(TARGET, Plan((TARGET,), cache=SIMPLE))
+    told_more = replace(TARGET, location="asia-southeast1", forward_headers=("x-tenant",))
+    assert not answers_for(told_more, Plan((TARGET, told_more), (Leg(TARGET), Leg(told_more)), cache=SIMPLE))

@@ -49,6 +49,15 @@ def test_both_sdks_are_given_the_same_vectors(everywhere: Served, openai_sdk: op
     assert asked.usage.prompt_tokens > 0
 
 
+def test_a_long_list_of_texts_comes_back_whole_and_in_order(openai_sdk: openai.OpenAI) -> None:
+    """From several requests to the model, and more bytes than are put together between two other calls."""
+    texts = [f"text number {place}" for place in range(300)]
+    found = openai_sdk.embeddings.create(model="vertex/text-embedding-005", input=texts)
+    alone = openai_sdk.embeddings.create(model="vertex/text-embedding-005", input=texts[-1])
+    assert [row.index for row in found.data] == list(range(300))
+    assert found.data[-1].embedding == alone.data[0].embedding
+
+
 @pytest.mark.parametrize("model", ["gemini-embedding-001", "gemini-embedding-2"])
 def test_googles_sdk_hears_what_the_gemini_api_would_say(everywhere: Served, model: str) -> None:
     """The same words through the gateway as without it."""
@@ -68,6 +77,17 @@ def test_googles_sdk_in_its_vertex_mode_is_answered_too(everywhere: Served, mode
         model=model, contents="Hello", config=types.EmbedContentConfig(output_dimensionality=32)
     )
     assert vectors(found)[0] == pytest.approx(vectors(expected)[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("model", ["@studio/gemini-embedding-001", "@oai/text-embedding-3-small"])
+def test_googles_sdk_may_say_what_its_vectors_are_for(everywhere: Served, model: str) -> None:
+    """Also to a model that would refuse to be told: OpenAI's know no task."""
+    config = types.EmbedContentConfig(task_type="RETRIEVAL_QUERY", output_dimensionality=64)
+    sdk = google_sdk(everywhere.url, everywhere.key)
+    found: Any = sdk.models.embed_content(model=model, contents="Hello", config=config)
+    assert [len(vector) for vector in vectors(found)] == [64]
+    lost = found.sdk_http_response.headers.get("x-gateway-dropped")
+    assert lost == ("task_type" if model.startswith("@oai") else None)
 
 
 def test_googles_sdk_hears_refusals_in_googles_words(everywhere: Served) -> None:

@@ -58,6 +58,32 @@ def test_what_cannot_be_carried_is_named() -> None:
     assert gemini_embeddings.parse_chat({"content": HELLO, "title": "Greetings"}).dropped == ["title"]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"requests": [{"content": HELLO, "outputDimensionality": 2}, {"content": HELLO, "outputDimensionality": 3}]},
+        {"requests": [{"content": HELLO}, {"content": HELLO, "taskType": "CLUSTERING"}]},
+        {"instances": [{"content": "Hello", "task_type": "CLUSTERING"}, {"content": "you", "task_type": "RETRIEVAL_QUERY"}]},
+    ],
+)
+def test_texts_that_are_to_be_embedded_differently_are_refused(body: Json) -> None:
+    """Never embedded as another text of the batch wants it: such vectors are wrong, and nobody would see it."""
+    with pytest.raises(InvalidRequest, match="must be the same for all texts"):
+        gemini_embeddings.parse_chat(body)
+
+
+def test_what_any_text_of_a_batch_loses_is_named() -> None:
+    """The first and the last alike."""
+    body = {"requests": [{"content": HELLO}, {"content": HELLO, "title": "Greetings"}]}
+    assert gemini_embeddings.parse_chat(body).dropped == ["title"]
+
+
+def test_a_part_that_is_no_text_is_refused_wherever_it_stands() -> None:
+    """Nothing of what is to be embedded is passed over."""
+    with pytest.raises(InvalidRequest, match="texts alone"):
+        gemini_embeddings.parse_chat({"content": {"parts": [{"text": "Hello"}, "you"]}})
+
+
 def test_an_answer_without_vectors_is_the_providers_fault() -> None:
     """And never an empty success."""
     with pytest.raises(UpstreamFailed):

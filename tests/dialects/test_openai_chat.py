@@ -286,3 +286,12 @@ def test_figures_in_every_chunk_do_not_end_a_stream() -> None:
     assert not watch.ended and not watch.may_end
     watch.feed(_chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}], usage=counting))
     assert watch.ended
+
+
+@pytest.mark.parametrize("values", [None, 3, ["a"], [None]])
+@pytest.mark.parametrize("dimensions", [None, 2])
+def test_a_vector_that_is_none_is_the_providers_fault(values: Any, dimensions: int | None) -> None:
+    """Told as such, and tried elsewhere; no fault of the gateway's."""
+    wanted = Embedding(("a",), dimensions=dimensions)
+    with pytest.raises(UpstreamFailed, match="a vector that is none"):
+        openai_embeddings.parse_predict({"predictions": [{"embeddings": {"values": values}}]}, wanted)

@@ -84,6 +84,17 @@ def test_more_texts_than_a_request_takes_are_asked_for_in_turn(everywhere: Serve
     assert [each["index"] for each in answer.json()["data"]] == list(range(260))
 
 
+def test_a_late_failure_of_many_requests_is_still_tried_again(everywhere: Served) -> None:
+    """The requests that went well are pieces of one answer, and use up nobody's attempts."""
+    everywhere.sandbox.script(Fault(times=7), Fault(status=503), on="gemini")
+    body = {"model": "vertex/gemini-embedding-001", "input": [f"text {number}" for number in range(9)], "dimensions": 8}
+    config = '{"retry": {"attempts": 1, "on_status_codes": [503]}}'
+    headers = {"authorization": f"Bearer {everywhere.key}", "x-gateway-config": config}
+    answer = ask(everywhere.url, "POST", "/v1/embeddings", body=body, headers=headers)
+    assert len(vectors(answer)) == 9
+    assert answer.headers["x-gateway-attempts"] == "17"
+
+
 def test_the_gemini_api_takes_a_hundred_texts_at_a_time(everywhere: Served) -> None:
     """Of every model; and their order is kept."""
     texts = [f"text {number}" for number in range(130)]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from wire import eventually
 
-from gateway.canonical.store import Create, Json, Put, StoreUnavailable, Write
+from gateway.canonical.store import Create, Json, Put, StoreUnavailable, Vector, Write
 from gateway.records.writer import OFFERED_BYTES_MAX, OFFERED_WAITING_BYTES_MAX, RecordWriter
 
 
@@ -97,6 +97,29 @@ def test_in_an_outage_records_wait_and_answers_are_dropped(commits: Commits, wri
     assert commits.paths == ["projects/p/usage/1", "projects/p/usage/2"]
     assert writer.hand_over(record("3"), offered=answer("3")).wait(10)
     assert "cache/3" in commits.paths
+
+
+def test_offers_never_push_a_record_out_of_a_full_buffer(commits: Commits) -> None:
+    """While the store is slow but answers: they make room."""
+    writer = RecordWriter(commits, buffer_max=20)  # type: ignore[arg-type]
+    commits.gate.clear()
+    for number in range(20):
+        writer.offer(answer(f"question {number}"))
+        writer.hand_over(record(str(number)), offered=answer(str(number)))
+        assert writer.waiting <= 20
+    commits.gate.set()
+    assert writer.flush(10)
+    assert (writer.records_written, writer.lost) == (20, 0)
+
+
+def test_vectors_count_by_what_they_take_in_memory(commits: Commits, writer: RecordWriter) -> None:
+    """A thousand of them are more than a thousand small answers."""
+    commits.gate.clear()
+    for number in range(1_000):
+        writer.offer(Put(f"projects/p/embeddings/{number}", {"embedding": Vector((0.5,) * 768)}))
+    assert writer.waiting < 800
+    commits.gate.set()
+    assert writer.flush(10)
 
 
 def test_an_answer_that_cannot_be_written_harms_no_record(commits: Commits, writer: RecordWriter) -> None:

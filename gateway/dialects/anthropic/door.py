@@ -1,6 +1,6 @@
 """Anthropic Messages: `POST /v1/messages` and `/v1/messages/count_tokens`, API versions 2023-06-01 and 2026-10-21.
 
-Answers are read by `anthropic_stream`; this module holds the request, the errors and plain answers.
+Answers are read by `anthropic.stream`; this module holds the request, the errors and plain answers.
 Source of shapes: Anthropic API reference and SDK 2.11.0, 2026-11-20.
 """
 

@@ -1,7 +1,7 @@
 """Bedrock InvokeModel for Claude: what Claude Code's Bedrock mode, the AnthropicBedrock SDKs and boto3 speak.
 
 Messages inside, but model and verb stand in the path, betas and version in the body, and streams are binary frames
-(`bedrock_stream`). Clients prove who they are with a gateway key as bearer: what AWS keys have signed cannot be
+(`bedrock.stream`). Clients prove who they are with a gateway key as bearer: what AWS keys have signed cannot be
 checked here. Sources: Bedrock runtime API reference, botocore 1.44.5, captures of Claude Code 2.1.329, 2026-11-20.
 """
 

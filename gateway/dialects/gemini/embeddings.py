@@ -1,6 +1,6 @@
 """Embeddings as Google's own clients ask for them: `:embedContent`, `:batchEmbedContents` and Vertex AI's `:predict`, as a door.
 
-They are carried to wherever OpenAI's form is spoken (`openai_embeddings`): that is what a provider is asked from, whoever
+They are carried to wherever OpenAI's form is spoken (`openai.embeddings`): that is what a provider is asked from, whoever
 asks. Which of the three it was, the body's shape tells. Sources: Gemini API and Vertex AI embeddings references,
 google-genai 3.4.0, 2026-11-21.
 """
@@ -57,20 +57,28 @@ def parse_request(
 
 
 def parse_chat(body: Json) -> Chat:
-    """As OpenAI's body. All texts are embedded alike: by what the first of them says of task and length."""
+    """As OpenAI's body. InvalidRequest for texts that are to be embedded differently: it says task and length once for all."""
     if "instances" in body:
         asked = _items(body["instances"], "instances", '{"content": "Hello"}')
         texts = [each.get("content") for each in asked]
-        settings = {**asked[0], **object_of(body.get("parameters"))}
+        settings = [{**each, **object_of(body.get("parameters"))} for each in asked]
     else:
         asked = _items(body.get("requests", [body]), "requests", '{"content": {"parts": [{"text": "Hello"}]}}')
         texts = [_text(each.get("content")) for each in asked]
-        settings = {**asked[0], **object_of(asked[0].get("embedContentConfig", asked[0].get("embed_content_config")))}
+        settings = [{**each, **object_of(each.get("embedContentConfig", each.get("embed_content_config")))} for each in asked]
     chat: Json = {"input": texts}
     for name, spellings in (("task_type", TASK), ("dimensions", LENGTH)):
-        if (value := next((settings[each] for each in spellings if settings.get(each) is not None), None)) is not None:
+        if (value := _of_all(settings, spellings)) is not None:
             chat[name] = value
-    return Chat(chat, dropped=[name for name in settings if name not in CARRIED])
+    return Chat(chat, dropped=list(dict.fromkeys(name for each in settings for name in each if name not in CARRIED)))
+
+
+def _of_all(settings: Sequence[Json], spellings: Sequence[str]) -> Any:
+    values = [next((each[name] for name in spellings if each.get(name) is not None), None) for each in settings]
+    if any(value != values[0] for value in values):
+        told = f"{spellings[0]}: must be the same for all texts of a request here; send those that want another on their own"
+        raise InvalidRequest(told)
+    return values[0]
 
 
 def _items(value: Any, name: str, example: str) -> list[Json]:
@@ -79,8 +87,8 @@ def _items(value: Any, name: str, example: str) -> list[Json]:
 
 def _text(content: Any) -> str:
     """InvalidRequest for pictures and sounds: they have no place in OpenAI's form."""
-    parts = objects_of(object_of(content).get("parts"))
-    if not parts or not all(isinstance(part.get("text"), str) for part in parts):
+    parts = object_of(content).get("parts")
+    if not isinstance(parts, list) or not parts or not all(isinstance(object_of(part).get("text"), str) for part in parts):
         raise InvalidRequest('content.parts: texts alone can be embedded here; send [{"text": "Hello"}]')
     return "\n".join(part["text"] for part in parts)
 

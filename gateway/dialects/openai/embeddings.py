@@ -203,12 +203,16 @@ def _embedded(vectors: list[Any], tokens: int, wanted: Embedding) -> Embedded:
     """Shortened vectors are brought to length 1 again, as OpenAI's always are: Google's are so only at full length."""
     if len(vectors) != len(wanted.texts):
         raise UpstreamFailed(f"the provider answered {len(wanted.texts)} texts with {len(vectors)} vectors; try again")
-    return Embedded(tuple(_unit(vector) if wanted.dimensions else tuple(vector) for vector in vectors), tokens)
+    try:
+        found = msgspec.convert(vectors, tuple[tuple[float, ...], ...])
+    except msgspec.ValidationError as error:
+        raise UpstreamFailed("the provider's answer holds a vector that is none; try again", reason=str(error)) from error
+    return Embedded(tuple(map(_unit, found)) if wanted.dimensions else found, tokens)
 
 
-def _unit(vector: Sequence[float]) -> tuple[float, ...]:
+def _unit(vector: tuple[float, ...]) -> tuple[float, ...]:
     length = math.sqrt(sum(value * value for value in vector))
-    return tuple(value / length for value in vector) if length else tuple(vector)
+    return tuple(value / length for value in vector) if length else vector
 
 
 def render_embeddings(parts: Sequence[Embedded], *, model: str, as_base64: bool) -> bytes:
