@@ -112,8 +112,8 @@ class House:
     def close(self) -> None:
         """Streams finish within the drain time or are broken honestly, records are written. What comes after that shares
         AFTER_DRAIN_S, whatever hangs: Cloud Run kills after ten seconds."""
-        until = time.monotonic() + self.settings.drain_s + AFTER_DRAIN_S
-        self.answering.drain(self.settings.drain_s)
+        self.answering.drain(self.settings.drain_s)  # begun with the signal, where there was one
+        until = self.answering.drained_by + AFTER_DRAIN_S
         for close in (self.ledger.close, self.alerts.close, self.telemetry.close if self.telemetry else None):
             if close is not None:
                 close(max(CLOSING_S_MIN, min(CLOSING_S_MAX, until - time.monotonic())))

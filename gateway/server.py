@@ -22,7 +22,8 @@ from gateway.start import run_house
 THREADS = 64  # for what blocks: calls themselves need none
 BACKLOG = 2048
 COLLECT_AFTER = 10_000  # new objects; a call leaves none behind that only the collector would find
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's <malloc.h>
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # glibc's <malloc.h>
+ARENAS_MAX = 2  # each keeps its own; the interpreter's lock lets one thread at a time ask anyway
 KEPT_BYTES_MAX = 32 * 1024 * 1024
 HEAP_BLOCK_BYTES_MAX = 1024 * 1024
 KEEP_ALIVE_S = 75  # above the minute that front ends keep a silent connection, so that they end it and not we
@@ -83,6 +84,7 @@ def settle_memory() -> None:
     gc.set_threshold(COLLECT_AFTER)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
+        mallopt(M_ARENA_MAX, ARENAS_MAX)
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES_MAX)
         mallopt(M_MMAP_THRESHOLD, HEAP_BLOCK_BYTES_MAX)
 

@@ -1,5 +1,6 @@
 """Where a call is answered. Everything this needs is handed to it by `app`."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from gateway.spending.holds import Reserve
 from gateway.spending.prices import PriceBook
 
 BYTES_PER_TOKEN = 3.5
+WRITTEN_AFTER_THE_END_S = 0.5  # at least, where the store is slow
 BROKEN_BEFORE_THE_END_S = 1.0  # what is left of the drain time for the records of streams that were broken
 
 
@@ -49,6 +51,7 @@ class Answering:
     open_max: int = 1000
     clock: Callable[[], float] = time.monotonic
     draining: bool = False
+    drained_by: float = math.inf  # by `clock`: when all must be over
     _open: set[Run] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -104,17 +107,18 @@ class Answering:
         return len(self._open)
 
     def drain(self, timeout_s: float) -> None:
-        """For SIGTERM: takes no new calls, lets streams finish, breaks those that do not, writes every record."""
+        """For SIGTERM: takes no new calls, lets streams finish, breaks those that do not, writes every record. The first to ask
+        for it sets the time."""
         with self._lock:
             self.draining = True
-        until = self.clock() + timeout_s
+            self.drained_by = until = min(self.drained_by, self.clock() + timeout_s)
         self._wait_until_quiet(until - BROKEN_BEFORE_THE_END_S)
         for run in list(self._open):
             run.interrupt()
         self._wait_until_quiet(until)
         for run in list(self._open):
             run.abandon()
-        self.records.flush(max(1.0, until - self.clock()))
+        self.records.flush(max(WRITTEN_AFTER_THE_END_S, until - self.clock()))
 
     def _wait_until_quiet(self, until: float) -> None:
         while self._open and self.clock() < until:

@@ -10,13 +10,16 @@ from gateway.cache.request_key import Asked, answers_for, read_asked
 from gateway.cache.semantic import LookUp, Question, SemanticCache, may_be_kept
 from gateway.canonical.call import Call, Plan, Target
 from gateway.canonical.reply import Relay
-from gateway.canonical.steps import Steps
+from gateway.canonical.steps import Steps, Work
 from gateway.canonical.store import Put
 from gateway.dialects import DIALECTS
 from gateway.providers.send import Attempt
 from gateway.records.document import Outcome
 
 CHUNK_BYTES = 64 * 1024
+SMALL_BYTES = 64 * 1024
+LARGE_MAX = 64  # answers above that which are gathered at one time: memory is bounded, and few are
+READ_AT_ONCE_BYTES = 128 * 1024  # the digest of a longer request would hold up the other calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Hit:
     age_s: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Recall:
     """One call and the cache. `find` first; then either a Hit answers, or every piece of the answer is shown to `gather`, its
     good end is told to `end`, and `keep` gives the write that keeps it."""
@@ -78,8 +81,16 @@ class Recall:
             return
         self.pieces.append(piece)
         self.size_bytes += len(piece)
-        if self.size_bytes > BODY_BYTES_MAX:
+        if self.size_bytes > BODY_BYTES_MAX or (self.size_bytes > SMALL_BYTES and not self._may_be_large()):
             self.pieces = None
+
+    def _may_be_large(self) -> bool:
+        """Some may; they are forgotten with their calls."""
+        large = self.cache.large
+        if self not in large and len(large) >= LARGE_MAX:
+            return False
+        large.add(self)
+        return True
 
     def end(self, content_type: str, *, stream: bool) -> None:
         """The answer came to a good end."""
@@ -130,8 +141,17 @@ class Recall:
         return watch.may_end and watch.error_kind is None
 
 
-def recall(cache: Cache, semantic: SemanticCache, call: Call, plan: Plan) -> Recall | None:
+def recall(cache: Cache, semantic: SemanticCache, call: Call, plan: Plan) -> Steps[Recall | None]:
     """None if the cache has nothing to do with this call."""
+    if plan.cache is None:
+        return None
+    if len(call.request.document.source) <= READ_AT_ONCE_BYTES:
+        return _recall(cache, semantic, call, plan)
+    read: Recall | None = yield Work(lambda: _recall(cache, semantic, call, plan))
+    return read
+
+
+def _recall(cache: Cache, semantic: SemanticCache, call: Call, plan: Plan) -> Recall | None:
     asked = read_asked(call, plan)
     if asked is None or not may_be_kept(asked):
         return None

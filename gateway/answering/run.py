@@ -7,7 +7,7 @@ net for clients that vanish.
 import logging
 import threading
 
-from gateway.answering.cached import Hit, recall, told
+from gateway.answering.cached import Hit, Recall, recall, told
 from gateway.answering.cost import add_look_up, put_cost, put_savings
 from gateway.answering.framing import framed
 from gateway.answering.headers import route_headers, stream_headers
@@ -46,13 +46,15 @@ class Run:
         self._attempt: Attempt | None = None
         self._meter: Meter | None = None
         self._outcome = Outcome(status=200, target=plan.targets[0])
-        self._recall = recall(house.cache, house.semantic, call, plan) if plan.cache is not None else None
+        self._recall: Recall | None = None
         self._interrupted = False
         self._settled = False
         self._lock = threading.Lock()
 
     def find(self) -> Steps[Hit | None]:
         """The answer out of the cache, if it is kept there."""
+        if self._plan.cache is not None:
+            self._recall = yield from recall(self._house.cache, self._house.semantic, self._call, self._plan)
         if self._recall is None:
             return None
         self._outcome.cache = "miss"

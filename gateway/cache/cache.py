@@ -6,7 +6,9 @@ What was looked for and not found is not remembered: the next instance may have 
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakSet
 
 from gateway.cache.entry import BODY_BYTES_MAX, COLLECTION, Entry, entry_path, parse_entry, render_entry
 from gateway.cache.memory import Memory
@@ -30,6 +32,7 @@ class Cache:
     memory: Memory
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
+    large: WeakSet[Any] = field(default_factory=WeakSet)  # calls whose long answers are being gathered
     _away_until: float = float("-inf")
     _complained_at: float = float("-inf")
 

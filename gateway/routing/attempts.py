@@ -104,7 +104,7 @@ class Attempts:
         try:
             attempt = yield from self.send(call, target, tries)
         except CredentialRefused as error:
-            if self.health is not None:
+            if self.health is not None and not error.should_retry:  # no token just now: nothing here would end its rest
                 self.health.failed(target, error)
             raise
         if self.health is not None:
@@ -172,7 +172,8 @@ class Attempts:
         raise failures[-1]
 
     def _may_go_on(self, journey: Journey) -> bool:
-        return len(journey.tries) < journey.plan.attempts_max and self.clock() < journey.deadline
+        failed = sum(1 for each in journey.tries if each.status != 200)  # the others were pieces of an answer, asked for in turn
+        return failed < journey.plan.attempts_max and self.clock() < journey.deadline
 
     def _following(self, journey: Journey, here: int, error: GatewayError, retries: int) -> Steps[int | None]:
         """The next leg: the next location at once, the same target after a while, another target, or none."""

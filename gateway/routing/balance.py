@@ -45,6 +45,8 @@ class Balancer:
     def order(self, call: Call, group: str, choices: Sequence[Choice], balance: str, sticky: str) -> list[int]:
         """Places of `choices`, the one that takes the call first. Those without weight are left out, resting ones last."""
         there = [place for place, choice in enumerate(choices) if choice.weight > 0]
+        if not there:
+            return []  # those with a weight were left out
         with self._lock:
             self._calls += 1
             turn = self._calls

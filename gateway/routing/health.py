@@ -27,6 +27,7 @@ NOT_SERVED_REST_S = 600.0
 CREDENTIAL_REST_S = 300.0
 PROBE_S = 30.0  # a probe that was not heard of for so long has failed
 SHARED_READ_S = 5.0  # how old what the others say may be
+TELL_EVERY_S = 1.0  # a target may change with every call, its document is written no more often
 KEPT_MAX = 5_000
 SLOW_SHARE = 0.2  # how much the last call weighs in the mean of a target's latencies
 OUR_FAULT = (429, 529)
@@ -71,26 +72,35 @@ class Health:
         self._known: OrderedDict[Place, Condition] = OrderedDict()
         self._shared: dict[str, float] = {}  # document id → until when the others let it rest
         self._read_at = float("-inf")
+        self._untold: dict[Place, tuple[Target, float, str]] = {}  # what the others are yet to hear
+        self._telling = False
 
     def resting(self, target: Target) -> bool:
         """Whether others should be asked first: it failed, or one call is just trying it again."""
-        now = self._now()
+        now, place = self._now(), place_of(target)
         self._look_around(now)
-        if self._shared and self._shared.get(_document_id(place_of(target)), 0.0) > now:
+        if self._shared and self._shared.get(_document_id(place), 0.0) > now and not self._recovered(place):
             return True
         with self._lock:
-            known = self._known.get(place_of(target))
+            known = self._known.get(place)
             return known is not None and max(known.until, known.probing_until) > now
 
     def forget(self) -> None:
         """Every target is taken to be well, until it fails again. What the others say is read again."""
         with self._lock:
             self._known.clear()
+            self._untold = {place: change for place, change in self._untold.items() if not change[1]}
             self._refusing = 0
             self._shared, self._read_at = {}, float("-inf")
 
+    def _recovered(self, place: Place) -> bool:
+        """It is well again, and the others are yet to hear of it."""
+        with self._lock:
+            change = self._untold.get(place)
+            return change is not None and not change[1]
+
     def seen(self, target: Target) -> Condition:
-        """What is known of it: a copy for reading, empty if nothing is."""
+        """What is known of it now, for reading; empty if nothing is."""
         with self._lock:
             return self._known.get(place_of(target)) or Condition()
 
@@ -202,12 +212,33 @@ class Health:
         self._shared = {document.id: document.data["until"].timestamp() for document in page.documents}
 
     def _tell(self, target: Target, until: float, reason: str) -> None:
-        if self._store is not None:
-            threading.Thread(target=self._write, args=(target, until, reason), name="health", daemon=True).start()
+        if self._store is None:
+            return
+        with self._lock:
+            self._untold[place_of(target)] = target, until, reason
+            if self._telling:
+                return
+            self._telling = True
+        threading.Thread(target=self._tell_others, name="health", daemon=True).start()
+
+    def _tell_others(self) -> None:
+        """One write for each place, of all that changed since the last: near the end of a quota every other call fails."""
+        while True:
+            with self._lock:
+                untold, self._untold = self._untold, {}
+                self._telling = bool(untold)
+            if not untold:
+                return
+            for change in untold.values():
+                try:
+                    self._write(*change)
+                except Exception:
+                    log.exception("the health of a target could not be shared")
+            time.sleep(TELL_EVERY_S)
 
     def _write(self, target: Target, until: float, reason: str) -> None:
         assert self._store is not None
-        at = datetime.fromtimestamp(until or self._now(), UTC)
+        at, name = datetime.fromtimestamp(until or self._now(), UTC), _document_id(place_of(target))
         document = {
             "provider": target.provider.id,
             "location": target.location,
@@ -217,10 +248,9 @@ class Health:
             "expires_at": at + timedelta(seconds=60),
             "schema_version": 1,
         }
-        name = _document_id(place_of(target))
-        self._shared.pop(name, None) if not until else None
+        if not until:
+            self._shared.pop(name, None)
         try:
-            assert self._store is not None
             self._store.commit([Put(f"health/{name}", document)], timeout_s=2.0)
         except StoreError as error:
             log.warning("the health of %s at %s could not be shared: %s", target.provider.id, target.location, error)

@@ -26,6 +26,7 @@ from gateway.routing.plan import find_target, nowhere_allowed
 from gateway.settings import LOCATION
 
 REMEMBERED_MAX = 5_000
+LOCATION_CHARACTERS_MAX = 63  # of a host name's label, in which it stands
 NOT_SERVED = 404  # another target may have the model; to ask this one again is in vain, so it is no status to retry
 T = TypeVar("T")
 
@@ -54,23 +55,30 @@ class Memory(Generic[T]):
     It holds as long as the providers stay the same."""
 
     def __init__(self) -> None:
-        self._providers: Mapping[str, Provider] = {}
-        self._known: dict[Hashable, tuple[TargetNode | None, T]] = {}
+        self._of: tuple[Mapping[str, Provider], dict[Hashable, tuple[TargetNode | None, T]]] = {}, {}
 
     def find(self, providers: Mapping[str, Provider], key: Hashable, node: TargetNode | None, work_out: Callable[[], T]) -> T:
-        if providers is not self._providers or len(self._known) >= REMEMBERED_MAX:
-            self._providers, self._known = providers, {}
-        known = self._known.get(key)
+        then, found = self._of
+        if providers is not then or len(found) >= REMEMBERED_MAX:
+            found = {}
+            self._of = providers, found  # both at once: another thread may come with other providers
+        known = found.get(key)
         if known is None or known[0] is not node:
-            known = self._known[key] = (node, work_out())
+            known = found[key] = (node, work_out())
         return known[1]
 
 
 def likeness(call: Call) -> Hashable:
     """All of a call that its targets depend on: what it asks for, and what its caller may use."""
     caller, request = call.caller, call.request
-    asked = request.model, request.operation, request.location, call.provider_asked, call.dialect
+    asked = request.model, request.operation, wished_location(call), call.provider_asked, call.dialect
     return asked, caller.providers, caller.key_models, caller.project_models
+
+
+def wished_location(call: Call) -> str | None:
+    """The location that the client's path names, if it is one."""
+    wished = call.request.location
+    return wished if wished and len(wished) <= LOCATION_CHARACTERS_MAX and LOCATION.fullmatch(wished) else None
 
 
 @dataclass(slots=True, eq=False)
@@ -199,10 +207,12 @@ class Itinerary:
         return Stop(name, targets, inherited)
 
     def _key(self, node: TargetNode) -> Hashable:
-        """All that a node's targets depend on, beside the config itself."""
-        limits = self.limits
+        """All that a node's targets depend on, beside the node itself. An inline config's nodes are the same for all who send it,
+        what it inherits is not."""
+        limits, config = self.limits, self.config
         places = tuple(limits.places.items()) if limits.places is not None else None
-        return id(node), likeness(self.call), tuple(limits.residency), limits.slugs, places
+        rules = tuple(self.residency), limits.slugs, places, config.strict, config.honour_client_location
+        return id(node), likeness(self.call), rules
 
     def _allowed(self) -> Mapping[str, Provider]:
         slugs = self.limits.slugs
@@ -226,8 +236,7 @@ class Itinerary:
 
     def _wished(self) -> str | None:
         """The location that the client's path names, where the config lets it choose."""
-        wished = self.call.request.location if self.config.honour_client_location else None
-        return wished if wished and LOCATION.fullmatch(wished) else None
+        return wished_location(self.call) if self.config.honour_client_location else None
 
 
 def _identity(child: TargetNode, stops: Sequence[Stop]) -> str:

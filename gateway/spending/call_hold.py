@@ -26,7 +26,7 @@ class Desk(Protocol):
     @property
     def estimates(self) -> Estimates: ...
 
-    def account(self, match: Match, now: float) -> Account: ...
+    def account(self, match: Match, at: float) -> Account: ...
 
 
 class CallHold:
@@ -99,7 +99,7 @@ class CallHold:
                 kept.append(part)
         for match in due.values():
             account = self._desk.account(match, self._admitted_at)
-            kept.append(account.join(used[match.budget.unit], self.open_call, now))
+            kept.append(account.join(used[account.budget.unit], self.open_call, now))
         self.parts = kept
 
 

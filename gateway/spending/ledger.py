@@ -260,13 +260,14 @@ class Ledger:
             raise refusals.away(account)
         return part
 
-    def account(self, match: Match, now: float) -> Account:
-        """Of the period in which `now` lies. The lock is held."""
-        budget = match.budget
+    def account(self, match: Match, at: float) -> Account:
+        """Of the period in which `at` lies, by the budget as it is now: a call that has ended may come with an older one. The
+        lock is held."""
+        budget = self._budgets.get(match.budget.id, match.budget)
         account = self._current.get(match.name)
-        if account is not None and account.budget is budget and account.since <= now < account.until:
+        if account is not None and account.budget is budget and account.since <= at < account.until:
             return account
-        period = budget.period_at(now)
+        period, now = budget.period_at(at), self.now()
         name = (budget.id, match.account_id(period.id))
         account = self._accounts.get(name)
         if account is None:

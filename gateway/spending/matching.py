@@ -70,7 +70,8 @@ class BudgetBook:
         known = self._answers.get(key)
         if known is not None and known[0] is caller:  # kept with the answer, so that no other has its id
             return known[1]
-        found = tuple(sorted(self._find(call, target), key=lambda match: match.place))
+        once = {match.name: match for match in self._find(call, target)}  # a caller may be in two groups of one pool
+        found = tuple(sorted(once.values(), key=lambda match: match.place))
         if len(self._answers) >= ANSWERS_KEPT:
             self._answers.clear()
         self._answers[key] = caller, found

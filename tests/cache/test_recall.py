@@ -11,13 +11,14 @@ import pytest
 from asking import SEMANTIC, TARGET, call_of, plan_with
 from kept import NOW
 
-from gateway.answering.cached import Recall, recall
+from gateway.answering.cached import LARGE_MAX, SMALL_BYTES, Recall, recall
 from gateway.cache.cache import Cache
 from gateway.cache.entry import BODY_BYTES_MAX
 from gateway.cache.memory import Memory
 from gateway.cache.semantic import SemanticCache
 from gateway.canonical.call import CacheRule, Call, Plan
 from gateway.canonical.json_object import JsonObject
+from gateway.canonical.steps import run_blocking
 from gateway.canonical.store import Put
 from gateway.canonical.usage import Usage
 from gateway.providers.crossing import cross
@@ -30,10 +31,14 @@ OPENAI_STREAM = Path(__file__).parents[1] / "golden/crossing/streams/words-and-u
 GOOD = Outcome(200, usage=Usage(completeness="final"))
 
 
-def begun(call: Call | None = None, plan: Plan | None = None) -> Recall | None:
-    cache = Cache(None, Memory(), lambda: NOW, lambda: 0.0)  # type: ignore[arg-type]
+def new_cache() -> Cache:
+    return Cache(None, Memory(), lambda: NOW, lambda: 0.0)  # type: ignore[arg-type]
+
+
+def begun(call: Call | None = None, plan: Plan | None = None, cache: Cache | None = None) -> Recall | None:
+    cache = cache or new_cache()
     semantic = SemanticCache(None, cache, None, "m")  # type: ignore[arg-type]
-    return recall(cache, semantic, call or call_of(TALK), plan or plan_with(SIMPLE))
+    return run_blocking(recall(cache, semantic, call or call_of(TALK), plan or plan_with(SIMPLE)))
 
 
 def put_of(*pieces: bytes, outcome: Outcome = GOOD, ended: bool = True, target: Any = TARGET) -> Put | None:
@@ -137,6 +142,23 @@ def test_a_stream_that_was_carried_over_is_kept_when_its_own_end_is_there() -> N
     running.gather(said[place:])
     put = running.keep(attempt, GOOD)
     assert put is not None and put.data["body"] == said
+
+
+def test_only_so_many_long_answers_are_gathered_at_one_time() -> None:
+    """Short ones all; a long one's place is free again when its call is over."""
+    cache = new_cache()
+    calls = [begun(cache=cache) for _ in range(LARGE_MAX + 1)]
+    for call in calls:
+        assert call is not None
+        call.gather(b"x" * SMALL_BYTES)
+        call.gather(b"x")
+    assert [call.pieces is None for call in calls if call is not None] == [False] * LARGE_MAX + [True]
+    calls.clear()
+    del call
+    later = begun(cache=cache)
+    assert later is not None
+    later.gather(b"x" * (SMALL_BYTES + 1))
+    assert later.pieces is not None
 
 
 def test_nesting_that_cannot_be_written_is_none_of_the_caches_business() -> None:

@@ -1,13 +1,16 @@
 """How calls are shared out: by weight, by session, by load, latency and price; and who rests."""
 
+import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from routes import ALL, Clock, call, refused, route
+from wire import eventually
 
-from gateway.canonical.errors import CredentialRefused, UpstreamFailed
+from gateway.canonical.errors import CredentialRefused, NotFound, UpstreamFailed
 from gateway.routing.balance import Balancer
 from gateway.routing.config import parse_config
 from gateway.routing.health import Health
@@ -165,3 +168,36 @@ def test_the_other_instances_soon_know(tmp_path: Path, target: Any) -> None:
     clock.at += 301
     assert not other.resting(target)
     assert [d.data["reason"] for d in store.query("health").documents] == ["upstream_403"]
+
+
+class Written:
+    """A store that takes its time, and keeps what it is told of health."""
+
+    def __init__(self) -> None:
+        self.documents: list[Any] = []
+
+    def query(self, *_: Any, **__: Any) -> Any:
+        return SimpleNamespace(documents=[])
+
+    def commit(self, writes: list[Any], *, timeout_s: float) -> None:
+        time.sleep(0.01)
+        self.documents += [write.data for write in writes]
+
+
+def test_a_target_that_fails_now_and_then_is_no_storm_of_writes(target: Any) -> None:
+    """Near the end of a quota every other call is refused: the others hear the last of it, about once a second."""
+    store: Any = Written()
+    health = Health(store)
+    for _ in range(200):
+        health.failed(target, refused(429))
+        health.succeeded(target, 0.1)
+    assert eventually(lambda: store.documents and store.documents[-1]["reason"] == "recovered")
+    assert len(store.documents) < 20
+
+
+@pytest.mark.parametrize("strategy", [{}, {"balance": "least-busy"}, {"sticky": "user"}])
+def test_where_only_targets_without_weight_are_left_the_call_is_refused(strategy: dict[str, str]) -> None:
+    """The key may use none of the others: that is no fault of the gateway's."""
+    only = call(caller={"providers": ("vertex-us-east",), "user": "ana"})
+    with pytest.raises(NotFound):
+        route(two(1, 0, **strategy), only)

@@ -8,6 +8,7 @@ from routes import ALL, call, provider, route, where
 from gateway.canonical.call import Plan
 from gateway.canonical.errors import GatewayError, NotFound
 from gateway.routing.config import parse_config
+from gateway.routing.itinerary import Memory, likeness
 from gateway.routing.limits import Limits, narrowing
 
 FALLBACK = {"strategy": {"mode": "fallback"}, "targets": [{"provider": "@vertex-prod"}, {"provider": "@anthropic-prod"}]}
@@ -174,3 +175,23 @@ def test_residencies_add_up() -> None:
     """What one config forbids no other allows."""
     providers = {"vx": provider("vx", "eu", "us", "global")}
     assert where(route({"provider": "@vx"}, limits=Limits([("eu", "us"), ("us",)]), providers=providers)) == [("vx", "us")]
+
+
+def test_a_text_that_is_no_location_makes_no_difference() -> None:
+    """Whatever a path has in a location's place, nothing of it is remembered."""
+    long, other = (call(dialect="vertex", location=text) for text in ("x" * 100_000 + "-y1", "../y"))
+    assert likeness(long) == likeness(other) == likeness(call(dialect="vertex"))
+    assert likeness(call(dialect="vertex", location="us-east5")) != likeness(other)
+
+
+def test_what_is_worked_out_with_old_providers_is_not_kept_among_the_new_ones() -> None:
+    """Though both are asked for at the same time, by threads of a server that has them."""
+    memory: Memory[str] = Memory()
+    old, new = dict(ALL), dict(ALL)
+
+    def overtaken() -> str:
+        memory.find(new, "another", None, lambda: "by the new")
+        return "by the old"
+
+    assert memory.find(old, "one", None, overtaken) == "by the old"
+    assert memory.find(new, "one", None, lambda: "by the new") == "by the new"

@@ -88,3 +88,13 @@ def test_a_config_in_shadow_is_planned_and_not_followed(tmp_path: Path) -> None:
     assert lines[0]["targets"] == ["@anthropic-prod/claude-sonnet-4-6/global"] and lines[0]["config"] == "paper@3"
     planned(by, call(caller={"config": "paper", "providers": ("vertex-prod",)}))
     assert lines[1]["status"] == 404
+
+
+def test_what_was_worked_out_under_one_attached_config_is_not_anothers(tmp_path: Path) -> None:
+    """Two keys send the same inline config; what may be lost on the way, and whose guess of a location counts, is their own's."""
+    lax, strict = {"provider": "@ladder"}, {"provider": "@ladder", "strict": True, "honour_client_location": True}
+    by, inline = planner(tmp_path, lax=lax, strict=strict), '{"targets": [{"provider": "@ladder"}]}'
+    for config, first in (("lax", "us-east5"), ("strict", "europe-west4"), ("lax", "us-east5")):
+        asked = call(caller={"config": config}, config_asked=inline, dialect="vertex", location="europe-west4")
+        target = planned(by, asked).targets[0]
+        assert (target.strict, target.location) == (config == "strict", first)

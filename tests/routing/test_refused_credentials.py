@@ -69,3 +69,15 @@ def test_the_only_target_s_refusal_is_told_too() -> None:
     for _ in range(2):
         go(attempts.first_success(call(), alone, []), clock).exchange.close()
     assert told == [*ONCE, ("vertex-prod", "global", None)]
+
+
+def test_a_token_that_could_not_be_had_leaves_the_only_target_as_it_was() -> None:
+    """There is nobody to turn to, and nothing would say when it is well again."""
+    clock = Clock()
+    health, _ = health_and_what_it_told(clock)
+    upstream = Upstream(clock, [CredentialRefused("no token just now", should_retry=True)] * FAILURES_UNTIL_REST)
+    plan = route({"provider": "@vertex-prod"})
+    for _ in range(FAILURES_UNTIL_REST):
+        with pytest.raises(CredentialRefused):
+            go(Attempts(upstream.send, None, health, clock).first_success(call(), type(plan)(plan.targets), []), clock)
+    assert not health.resting(plan.targets[0])

@@ -116,6 +116,12 @@ def test_a_groups_budget_is_each_members_unless_it_is_pooled() -> None:
         assert len({match.account_id("2026-11") for match in matches}) == accounts
 
 
+def test_a_budget_of_all_groups_together_counts_a_call_once() -> None:
+    """However many of them its caller is in."""
+    book = BudgetBook([budget(scope={"type": "group", "id": "*"}, pooled=True)])
+    assert len(matched(book, by=caller(groups=("eng", "ops")))) == 1
+
+
 def test_every_budget_of_a_call_is_found() -> None:
     """A call must fit all, in the same order every time."""
     scopes = [("organization", None), ("project", "acme"), ("key", "key_1"), ("model", "claude-*")]

@@ -221,3 +221,20 @@ def test_open_calls_are_counted_where_they_were_expected(store: FailingStore, le
     rounds(ledger, clock, 10)
     assert ledger.state("bud_a").held == ledger.state("bud_b").held == 0
     assert ledger.state("bud_b").spent == 0
+
+
+def test_a_call_that_older_budgets_admitted_ends_by_todays(store: FailingStore, ledger: Ledger, clock: HandClock) -> None:
+    """Its end makes no limit of its beginning hold again: what was borrowed under a raised one stays at hand."""
+    put_budget(store, "bud_b", amount="1", scope={"type": "provider", "id": "b"})
+    hold = run(ledger.reserve(call(100, dollars(0.01)), PLAN))
+    put_budget(store, "bud_b", amount="100", scope={"type": "provider", "id": "b"})
+    ledger.directory.forget()
+    for number in range(30):
+        one = call(number, dollars(0.01))
+        next_hold = run(ledger.reserve(one, Plan((B,))))
+        rounds(ledger, clock, 1.0)
+        end(store, one, next_hold, 0.01, B)
+    store.operations.clear()
+    hold.settle(Usage(), dollars(0.01), B)
+    run(ledger.reserve(call(101, dollars(0.01)), Plan((B,))))
+    assert store.operations == []
