@@ -106,6 +106,7 @@ def result() -> dict[str, Any]:
     return run(options, prepare_tools())
 
 
+@pytest.mark.full
 def test_a_run_measures_the_gateway_beside_direct(result: dict[str, Any]) -> None:
     """The full path answers without errors, and says what it added and what it cost."""
     seen = result["summary"]["c1"]
@@ -116,6 +117,7 @@ def test_a_run_measures_the_gateway_beside_direct(result: dict[str, Any]) -> Non
     assert result["summary"]["burst"]["gateway/sqlite"]["complete"]["median"] == 320
 
 
+@pytest.mark.full
 def test_calls_that_end_together_share_commits(result: dict[str, Any]) -> None:
     """A lone caller pays one commit a call; 32 at once pay fewer, and the table says how many."""
     alone, crowd = (result["summary"][name]["gateway/sqlite"]["commits_per_1000_calls"]["median"] for name in ("c1", "c32"))
@@ -123,6 +125,7 @@ def test_calls_that_end_together_share_commits(result: dict[str, Any]) -> None:
     assert "### Commits to the store" in render_full(result)
 
 
+@pytest.mark.full
 def test_tls_to_the_upstream_is_a_row_of_its_own(result: dict[str, Any]) -> None:
     """The gateway trusts the run's own certificate; the pair stands beside plain, and nowhere else."""
     seen = result["summary"]["c32"]
@@ -134,6 +137,7 @@ def test_tls_to_the_upstream_is_a_row_of_its_own(result: dict[str, Any]) -> None
     assert "### TLS to the upstream" in tables
 
 
+@pytest.mark.full
 def test_a_run_knows_cold_starts_and_imports(result: dict[str, Any]) -> None:
     """Process start to first answer, with and without bytecode, and the imports by package."""
     starts = {row["compiled"]: row["values"]["first_answer_ms"] for row in result["cold"] if row["target"] == "gateway/sqlite"}
@@ -141,6 +145,7 @@ def test_a_run_knows_cold_starts_and_imports(result: dict[str, Any]) -> None:
     assert result["imports"]["gateway.serve"]
 
 
+@pytest.mark.full
 def test_tables_go_between_their_marks(result: dict[str, Any], tmp_path: Path) -> None:
     """A document keeps its words, and gets the tables anew each time."""
     page = tmp_path / "performance.md"
@@ -152,6 +157,7 @@ def test_tables_go_between_their_marks(result: dict[str, Any], tmp_path: Path) -
     assert once.startswith("# Words") and once.endswith("more words\n") and "gateway/sqlite" in once and "old\n" not in once
 
 
+@pytest.mark.full
 def test_a_document_without_marks_is_refused(result: dict[str, Any], tmp_path: Path) -> None:
     """Nothing is overwritten where no place was made."""
     (tmp_path / "page.md").write_text("words")
@@ -159,6 +165,7 @@ def test_a_document_without_marks_is_refused(result: dict[str, Any], tmp_path: P
         fill(tmp_path / "page.md", result)
 
 
+@pytest.mark.full
 def test_a_result_compared_with_itself_is_noise(result: dict[str, Any]) -> None:
     """No change is ever seen where there is none."""
     assert {difference.verdict for difference in compare(result, result)} == {"noise"}
@@ -191,6 +198,7 @@ def test_added_latency_is_against_direct_of_the_same_round() -> None:
     assert summarize(rows)["c1"]["gateway/sqlite"]["added_p50_ms"]["median"] == pytest.approx(1.05)
 
 
+@pytest.mark.full
 def test_a_short_soak_records_every_call() -> None:
     """Disconnects and faults included: as many records as calls that were admitted, nobody else's stream disturbed."""
     seen = soak(0.05, prepare_tools(), streams_min=50, rate=0)

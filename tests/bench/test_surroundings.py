@@ -117,6 +117,7 @@ def fetch(url: str, form: bytes | None = None) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.full
 def test_the_database_is_private_and_goes_with_the_run() -> None:
     """PostgreSQL on loopback in a folder of its own, as an ordinary user; no process is left behind."""
     before = set(tree(os.getpid()))

@@ -245,14 +245,14 @@ def test_a_claim_whose_answer_got_lost_is_told_once(store: Store, clock: Clock) 
 def test_no_call_waits_for_an_alert(store: Store, clock: Clock) -> None:
     """However slow the channels are; and no thread runs before there is something to tell."""
     before = set(threading.enumerate())
-    alerts = make(store, clock, Ear(takes_s=4))
+    alerts = make(store, clock, Ear(takes_s=2.5))
     started = time.monotonic()
     for number in range(10_000):
         spend(alerts, 10 * DOLLAR + number)
     assert set(threading.enumerate()) <= before
     for number in range(10_000):
         spend(alerts, 90 * DOLLAR + number)
-    assert time.monotonic() - started < 3.5
+    assert time.monotonic() - started < 2.3
     assert alerts.close(0.01) is False and alerts.close(20) is True
 
 
