@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.canonical.call import Call, Target
-from gateway.canonical.errors import GatewayError
+from gateway.canonical.errors import GatewayError, UpstreamRefused
 from gateway.canonical.json_object import JsonObject
 from gateway.dialects.openai.errors import parse_error as parse_openai_error
 from gateway.providers.google_errors import credential_refused, parse_google_error
@@ -19,6 +19,7 @@ from gateway.providers.provider import Lesson, Outgoing, Provider
 
 BASE_URL = "https://api.openai.com/v1"
 USAGE = {"include_usage": True}
+LEARNED = frozenset(("stream_options",))  # what a server may be found not to know, and can be done without
 
 
 def check_provider(provider: Provider) -> list[str]:
@@ -42,9 +43,10 @@ class OpenAiPath:
     def prepare(self, call: Call, target: Target, project_id: str, lesson: Lesson) -> Outgoing:
         document = call.request.document
         put: dict[str, bytes] = {}
+        drop = tuple(name for name in lesson.fields & LEARNED if name in document)
         if document.value("model") != target.upstream_model:
             put["model"] = msgspec.json.encode(target.upstream_model)
-        if self.streams_usage_on_request and call.request.stream:
+        if self.streams_usage_on_request and call.request.stream and "stream_options" not in lesson.fields:
             put |= _with_usage(document)
         stream = call.request.stream
         headers = {
@@ -53,7 +55,7 @@ class OpenAiPath:
             "accept-encoding": "identity",
         }
         prefix = urlsplit(self.base_url(target.provider, target.location)).path
-        return Outgoing(prefix + self.path, headers, document.edited(put=put))
+        return Outgoing(prefix + self.path, headers, document.edited(drop=drop, put=put), dropped=drop)
 
     def parse_error(self, call: Call, status: int, body: bytes, headers: Mapping[str, str], project_id: str) -> GatewayError:
         """OpenAI's envelope passes as it is; a refused key is the operator's affair."""
@@ -62,7 +64,12 @@ class OpenAiPath:
         return parse_openai_error(status, body, headers) or parse_google_error(status, body, headers, project_id or None)
 
     def parse_lesson(self, sent: Outgoing, error: GatewayError) -> Lesson | None:
-        return None
+        """A server that knows no `stream_options` says so by its name; its streams are then priced by estimate."""
+        if error.status not in (400, 422):
+            return None
+        said = error.message.encode() + (error.body if isinstance(error, UpstreamRefused) else b"")
+        found = frozenset(name for name in LEARNED if name.encode() in said and b'"%s"' % name.encode() in sent.body)
+        return Lesson(fields=found) if found else None
 
 
 def _with_usage(document: JsonObject) -> dict[str, bytes]:

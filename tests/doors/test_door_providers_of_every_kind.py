@@ -11,7 +11,7 @@ from house import Served, message
 from gateway.administration.provider_tests import check_provider_works
 from gateway.canonical.store import Json, Put
 from gateway.probing import Prober
-from gateway.sandbox import Sandbox
+from gateway.sandbox import Fault, Sandbox
 
 TRIED = {"vertex": "claude-sonnet-4-6", "direct": "claude-sonnet-4-6", "aws": "anthropic.claude-sonnet-4-6",
          "cloud": "claude-sonnet-4-6", "oai": "gpt-4.1", "studio": "gemini-3.5-flash"}  # fmt: skip
@@ -53,3 +53,15 @@ def test_a_credential_does_not_travel_to_a_host_that_is_not_its_own(tmp_path: Pa
         assert "localhost" not in answer.text
         assert any("localhost is not under googleapis.com" in line.get("reason", "") for line in gateway.log_lines())
         assert not [request for request in sandbox.requests if "generateContent" in request.path]
+
+
+def test_a_server_that_knows_no_stream_options_still_streams(tmp_path: Path, key_path: Path) -> None:
+    """It is asked again without them, and at once without them from then on; the price is an estimate."""
+    with Sandbox(key_path=key_path) as sandbox, served_everywhere(tmp_path, sandbox) as gateway:
+        sandbox.script(Fault(status=400, message="Unrecognized request argument supplied: stream_options"), on="openai")
+        for attempts in ("2", "1"):
+            body = message(model="@oai/gpt-4.1", stream=True)
+            answer = gateway.post("/v1/chat/completions", body)
+            assert answer.status_code == 200 and answer.text.rstrip().endswith("data: [DONE]"), answer.text
+            assert answer.headers["x-gateway-attempts"] == attempts
+            assert gateway.record(answer.headers["x-gateway-request-id"])["completeness"] == "estimated"

@@ -69,6 +69,27 @@ def test_a_stream_is_always_asked_for_its_usage(options: bytes, sent: dict[str, 
     assert RESPONSES.prepare(call_of(body, stream=True), target(), "", Lesson()).body == body
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, b'{"error":{"message":"Unrecognized request argument supplied: stream_options","type":"invalid_request_error"}}'),
+        (422, b'{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"]}]}}'),
+    ],
+)
+def test_a_server_that_knows_no_stream_options_is_asked_without(status: int, body: bytes) -> None:
+    """Its stream passes, priced by estimate; a client's own wish is named as dropped. Other refusals teach nothing."""
+    call = call_of(HELLO[:-1] + b',"stream":true}', stream=True)
+    sent = CHAT.prepare(call, target(), "", Lesson())
+    lesson = CHAT.parse_lesson(sent, CHAT.parse_error(call, status, body, {}, ""))
+    assert lesson == Lesson(fields=frozenset({"stream_options"}))
+    again = CHAT.prepare(call, target(), "", lesson)
+    assert (again.body, again.dropped) == (call.request.document.source, ())
+    asked = call_of(HELLO[:-1] + b',"stream":true,"stream_options":{"include_usage":true}}', stream=True)
+    assert CHAT.prepare(asked, target(), "", lesson).dropped == ("stream_options",)
+    assert CHAT.parse_lesson(again, CHAT.parse_error(call, status, body, {}, "")) is None
+    assert CHAT.parse_lesson(sent, CHAT.parse_error(call, 400, b'{"error":{"message":"bad temperature"}}', {}, "")) is None
+
+
 def test_the_servers_words_pass_and_its_401_does_not() -> None:
     """A caller's key was right; the operator's was not."""
     body = b'{"error":{"message":"slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}'
@@ -77,6 +98,20 @@ def test_the_servers_words_pass_and_its_401_does_not() -> None:
     for status in (401, 403):
         assert isinstance(CHAT.parse_error(call_of(HELLO), status, body, {}, ""), CredentialRefused)
     assert CHAT.parse_error(call_of(HELLO), 502, b"<html>", {}, "").status == 502
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"object":"error","message":"Extra inputs: top_k","type":"invalid_request_error"}', "Extra inputs: top_k"),
+        (b'{"detail":[{"loc":["body","top_k"],"msg":"not permitted"}]}', '[{"loc":["body","top_k"],"msg":"not permitted"}]'),
+        (b'{"detail":"Not Found"}', "Not Found"),
+    ],
+)
+def test_what_is_wrong_is_told_in_whatever_envelope_it_came(body: bytes, told: str) -> None:
+    """Mistral, vLLM and FastAPI have their own; a caller hears the words, and whose fault it is."""
+    error = CHAT.parse_error(call_of(HELLO), 422, body, {}, "")
+    assert (error.status, error.kind, error.message) == (422, "invalid_request_error", told)
 
 
 def test_a_base_url_is_no_more_than_a_beginning() -> None:

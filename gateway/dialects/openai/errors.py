@@ -52,6 +52,7 @@ _KIND_OF_WORD = {
     "timeout": "timeout_error",
     "tokens": "rate_limit_error",
 }
+FOREIGN_CHARACTERS_MAX = 500
 _KIND_OF_STATUS = {
     400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
     404: "not_found_error", 408: "timeout_error", 409: "conflict_error", 413: "request_too_large",
@@ -96,6 +97,8 @@ def parse_error(status: int, body: bytes, headers: Mapping[str, str]) -> Upstrea
     error = envelope.get("error") if isinstance(envelope, dict) else None
     if isinstance(error, str):
         error, body = {"message": error}, b""
+    elif error is None and isinstance(envelope, dict):
+        error, body = _of_another_kind(envelope), b""
     if not isinstance(error, dict) or not isinstance(error.get("message"), str) or "status" in error:
         return None
     kind = kind_of(error, status)
@@ -108,6 +111,15 @@ def parse_error(status: int, body: bytes, headers: Mapping[str, str]) -> Upstrea
         passed_headers=headers,
         reason=f"upstream_{kind}",
     )
+
+
+def _of_another_kind(envelope: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Of servers that else speak like OpenAI: `{"object": "error", "message"}` (Mistral, vLLM), `{"detail"}` (FastAPI)."""
+    said = envelope.get("detail") or (envelope.get("message") if envelope.get("object") == "error" else None)
+    if not said:
+        return None
+    text = said if isinstance(said, str) else msgspec.json.encode(said).decode()
+    return {"message": text[:FOREIGN_CHARACTERS_MAX]}
 
 
 def kind_of(error: Mapping[str, Any], status: int | None = None) -> str:
