@@ -15,7 +15,7 @@ from gateway.sandbox import Sandbox
 from gateway.sandbox.faults import Fault
 from gateway.sandbox.recording import Recorded
 
-VERTEX, EAST, CENTRAL = "vertex-prod", "vertex-us-east", "vertex-us-central"
+VERTEX = "vertex-prod"
 SERVICES = {"vertex-prod": "inference", "anthropic-prod": "anthropic", "bedrock-prod": "bedrock"}
 
 

@@ -143,8 +143,6 @@ class Recall:
 
 def recall(cache: Cache, semantic: SemanticCache, call: Call, plan: Plan) -> Steps[Recall | None]:
     """None if the cache has nothing to do with this call."""
-    if plan.cache is None:
-        return None
     if len(call.request.document.source) <= READ_AT_ONCE_BYTES:
         return _recall(cache, semantic, call, plan)
     read: Recall | None = yield Work(lambda: _recall(cache, semantic, call, plan))

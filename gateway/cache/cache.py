@@ -75,9 +75,14 @@ class Cache:
 
 def erase_answers(store: Store, user: str) -> int:
     """Deletes the answers that one person was given; how many. Instances may still have them in memory for a minute."""
+    return erase_of(store, COLLECTION, user)
+
+
+def erase_of(store: Store, collection: str, user: str, *, group: bool = False) -> int:
+    """Deletes what a collection, or with `group` every one of that name, has of one person; how many documents."""
     erased = 0
     while True:
-        page = store.query(COLLECTION, where=[("user", "==", user)], limit=PAGE_DOCUMENTS, timeout_s=TIMEOUT_S)
+        page = store.query(collection, where=[("user", "==", user)], group=group, limit=PAGE_DOCUMENTS, timeout_s=TIMEOUT_S)
         if page.documents:
             store.commit([Delete(document.path) for document in page.documents], timeout_s=TIMEOUT_S)
         erased += len(page.documents)

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from gateway.cache.cache import Cache
+from gateway.cache.cache import Cache, erase_of
 from gateway.cache.entry import Entry
 from gateway.cache.last_turn import is_text_alone, read_last_turn
 from gateway.cache.request_key import Asked
 from gateway.canonical.call import CacheRule, Call, Plan
 from gateway.canonical.steps import Steps, Work
-from gateway.canonical.store import Delete, Document, Json, Put, Store, Vector
+from gateway.canonical.store import Document, Json, Put, Store, Vector
 
 COLLECTION = "embeddings"
 FIELD = "embedding"
@@ -29,8 +29,6 @@ RESTS_S = 10.0  # a project whose look-up failed makes none for so long: its cal
 PROJECTS_MAX = 1_000
 NEAREST = 5  # of which the first that can be answered from is taken
 READ_MAX = 2
-PAGE_DOCUMENTS = 100
-TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +166,4 @@ class SemanticCache:
 
 def erase_questions(store: Store, user: str) -> int:
     """Deletes the embeddings of what one person asked, in every project; how many."""
-    erased = 0
-    while True:
-        page = store.query(COLLECTION, where=[("user", "==", user)], group=True, limit=PAGE_DOCUMENTS, timeout_s=TIMEOUT_S)
-        if page.documents:
-            store.commit([Delete(document.path) for document in page.documents], timeout_s=TIMEOUT_S)
-        erased += len(page.documents)
-        if page.next_cursor is None:
-            return erased
+    return erase_of(store, COLLECTION, user, group=True)

@@ -59,10 +59,6 @@ def text_block(text: str) -> Json:
     return {"type": "text", "text": text}
 
 
-def texts_of(blocks: Iterable[Json]) -> list[str]:
-    return [block["text"] for block in blocks if block.get("type") == "text" and block.get("text")]
-
-
 def parse_arguments(arguments: Any) -> Json:
     """A tool call's arguments, which the OpenAI formats send as text, as an object. What is no object is kept as `_raw`:
     models write broken JSON at times, and a conversation must be able to go on after it."""

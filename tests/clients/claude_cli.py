@@ -1,16 +1,13 @@
 """The real Claude Code CLI as a test drives it: headless, with a home of its own, and nobody to talk to but the gateway."""
 
 import json
-import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from installed import CLAUDE_CODE
+from installed import CLAUDE_CODE, run_alone
 
-RUN_S_MAX = 60
 pinned_version = CLAUDE_CODE.pinned_version
 
 
@@ -68,30 +65,14 @@ class Cli:
 
     def _run(self, prompt: str, options: Sequence[str], environment: dict[str, str]) -> Said:
         self.home.mkdir(exist_ok=True)
-        done = subprocess.run(
-            [self.binary, "-p", prompt, "--output-format", "json", *options],
-            env={**self._environment(), **environment},
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=RUN_S_MAX,
-            check=False,
-        )
-        return Said(done.returncode, done.stdout, done.stderr)
-
-    def _environment(self) -> dict[str, str]:
-        """Nothing of the developer's own settings gets in."""
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.home),
+        own = {
             "CLAUDE_CONFIG_DIR": str(self.home / ".claude"),
-            "LANG": "C.UTF-8",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
-            "HTTPS_PROXY": self.stranger,
-            "NO_PROXY": "127.0.0.1",
         }
+        command = ["-p", prompt, "--output-format", "json", *options]
+        done = run_alone(self.binary, command, self.home, self.stranger, {**own, **environment})
+        return Said(done.returncode, done.stdout, done.stderr)
 
 
 def _messages(url: str) -> dict[str, str]:

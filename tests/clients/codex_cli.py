@@ -1,13 +1,12 @@
 """The real Codex CLI as a test drives it: headless, with a home of its own, and nobody to talk to but the gateway."""
 
 import json
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RUN_S_MAX = 60
+from installed import run_alone
+
 CONFIG = """
 model_provider = "tollgate"
 check_for_update_on_startup = false
@@ -79,27 +78,6 @@ class Codex:
         (self.home / ".codex" / "config.toml").write_text(CONFIG.format(url=self.url, stream_retries=stream_retries))
         options = ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "--model", model]
         command = ["exec", *options, *(("resume", resume) if resume else ()), prompt]
-        done = subprocess.run(
-            [self.binary, *command],
-            env=self._environment(),
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=RUN_S_MAX,
-            check=False,
-        )
+        environment = {"CODEX_HOME": str(self.home / ".codex"), "TOLLGATE_KEY": self.key, "HTTP_PROXY": self.stranger}
+        done = run_alone(self.binary, command, self.home, self.stranger, environment)
         return Said(done.returncode, done.stdout, done.stderr)
-
-    def _environment(self) -> dict[str, str]:
-        """Nothing of the developer's own settings gets in."""
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.home),
-            "CODEX_HOME": str(self.home / ".codex"),
-            "LANG": "C.UTF-8",
-            "TOLLGATE_KEY": self.key,
-            "HTTPS_PROXY": self.stranger,
-            "HTTP_PROXY": self.stranger,
-            "NO_PROXY": "127.0.0.1",
-        }

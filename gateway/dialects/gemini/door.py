@@ -13,10 +13,10 @@ import msgspec
 
 from gateway.canonical.call import Operation, Request
 from gateway.canonical.dialect import Framing, StreamWatch
-from gateway.canonical.errors import GatewayError, InvalidRequest, UpstreamRefused
-from gateway.canonical.json_object import JsonObject, NotAnObject
+from gateway.canonical.errors import GatewayError, UpstreamRefused
 from gateway.canonical.translation import StreamParser, StreamRenderer
 from gateway.canonical.usage import Usage
+from gateway.dialects.anthropic.door import parse_object
 from gateway.dialects.gemini.answer import parse_answer
 from gateway.dialects.gemini.errors import WIRE, parse_error, render_envelope, status_of
 from gateway.dialects.gemini.parse_chat import parse_chat
@@ -46,10 +46,7 @@ PATHS: Sequence[tuple[re.Pattern[str], Operation]] = (
 def parse_request(
     operation: Operation, path: re.Match[str], query: Mapping[str, str], headers: Mapping[str, str], body: bytes
 ) -> Request:
-    try:
-        document = JsonObject(body)
-    except NotAnObject as error:
-        raise InvalidRequest(str(error)) from error
+    document = parse_object(body)
     stream = path["verb"] == "streamGenerateContent"
     framing = ARRAY if stream and query.get("alt") != "sse" else ""
     return Request(operation, path["model"], stream, document, framing=framing)

@@ -11,8 +11,8 @@ from typing import Any
 
 from gateway.canonical.call import Operation, Request
 from gateway.canonical.errors import InvalidRequest, UpstreamFailed
-from gateway.canonical.json_object import JsonObject, NotAnObject
 from gateway.canonical.translation import Chat, Json
+from gateway.dialects.anthropic.door import parse_object as parse_body
 from gateway.dialects.crossing import object_of, objects_of, parse_list, parse_object
 from gateway.dialects.gemini.door import (
     STREAM_TYPE,
@@ -47,10 +47,7 @@ CARRIED = frozenset({*TASK, *LENGTH, "content", "model", "embedContentConfig", "
 def parse_request(
     operation: Operation, path: re.Match[str], query: Mapping[str, str], headers: Mapping[str, str], body: bytes
 ) -> Request:
-    try:
-        document = JsonObject(body)
-    except NotAnObject as error:
-        raise InvalidRequest(str(error)) from error
+    document = parse_body(body)
     if not any(name in document for name in ("content", "requests", "instances")):
         raise InvalidRequest('content: what is to be embedded is required; such as {"parts": [{"text": "Hello"}]}')
     return Request(operation, path["model"], False, document)

@@ -7,8 +7,8 @@ from typing import Any
 
 from gateway.canonical.capabilities import ModelTraits
 from gateway.canonical.translation import Chat, Json
-from gateway.dialects.crossing import blocks_of, fit_tool_id, foreign_extras, objects_of, render_arguments, text_block, text_of
-from gateway.dialects.openai.media import render_document, render_image_url
+from gateway.dialects.crossing import blocks_of, fit_tool_id, foreign_extras, render_arguments, text_block
+from gateway.dialects.openai.media import render_document, render_image_url, render_words
 from gateway.dialects.openai.options import (
     TOOL_ID,
     drop_attribution,
@@ -139,12 +139,8 @@ def _render_part(block: Json) -> Json | None:
         if how == "file":
             return {"type": "file", "file": {"filename": block.get("title") or "document.pdf", "file_data": said}}
         return text_block(said) if how == "text" else None
-    if kind == "search_result":
-        texts = [text_of(inner.get("text")) for inner in objects_of(block.get("content"))]
-        return text_block("\n".join([str(block.get("title", "")), str(block.get("source", "")), *texts]))
-    if kind == "tool_reference":
-        return text_block(f"The tool {block.get('tool_name')} can be called.")
-    return None
+    words = render_words(block)
+    return None if words is None else text_block(words)
 
 
 def _render_result(block: Json, at: str, pictures: list[Json], lost: list[str]) -> Json:

@@ -76,6 +76,16 @@ def render_image_url(block: Json) -> str | None:
     return source.get("url") if source["type"] == "url" else None
 
 
+def render_words(block: Json) -> str | None:
+    """A block that OpenAI has no form for, in words; None if it is none of those that words can say."""
+    if block["type"] == "search_result":
+        texts = [text_of(inner.get("text")) for inner in objects_of(block.get("content"))]
+        return "\n".join([str(block.get("title", "")), str(block.get("source", "")), *texts])
+    if block["type"] == "tool_reference":
+        return f"The tool {block.get('tool_name')} can be called."
+    return None
+
+
 def render_document(block: Json) -> tuple[str, str]:
     """How a document can be said: ("file", data URL), ("url", URL), ("text", words), or ("", "") if it cannot."""
     source = block["source"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from gateway.canonical.capabilities import ModelTraits
 from gateway.canonical.translation import Chat, Json
-from gateway.dialects.crossing import blocks_of, copy_known, fit_tool_id, foreign_extras, objects_of, render_arguments, text_of
-from gateway.dialects.openai.media import render_document, render_image_url
+from gateway.dialects.crossing import blocks_of, copy_known, fit_tool_id, foreign_extras, render_arguments
+from gateway.dialects.openai.media import render_document, render_image_url, render_words
 from gateway.dialects.openai.options import (
     drop_attribution,
     note,
@@ -123,12 +123,8 @@ def _render_part(block: Json) -> Json | None:
         if how == "url":
             return {"type": "input_file", "file_url": said}
         return _text(said) if how == "text" else None
-    if kind == "search_result":
-        texts = [text_of(inner.get("text")) for inner in objects_of(block.get("content"))]
-        return _text("\n".join([str(block.get("title", "")), str(block.get("source", "")), *texts]))
-    if kind == "tool_reference":
-        return _text(f"The tool {block.get('tool_name')} can be called.")
-    return None
+    words = render_words(block)
+    return None if words is None else _text(words)
 
 
 def _text(text: str) -> Json:
