@@ -29,21 +29,38 @@ class Desk(Protocol):
     def account(self, match: Match, at: float) -> Account: ...
 
 
+class OpenCall:
+    """What allowances say of a call while it is open: enough for its usage document, if this process dies. Apart from the hold,
+    whose parts lead here: a circle would keep every request until the garbage collector comes."""
+
+    __slots__ = ("_call", "_likely", "_rendered", "_target")
+
+    def __init__(self, call: Call, target: Target, likely: Amounts) -> None:
+        self._call = call
+        self._target = target
+        self._likely = likely
+        self._rendered: Json | None = None
+
+    def __call__(self) -> Json:
+        if self._rendered is None:
+            self._rendered = _render_open(self._call, self._target, self._likely)
+        return self._rendered
+
+
 class CallHold:
     """A `Hold`. `book` are the budgets by which the call was admitted; `targets` says where it may go, the first one first."""
 
-    __slots__ = ("_admitted_at", "_book", "_call", "_desk", "_ended", "_likely", "_open_call", "_targets", "parts")
+    __slots__ = ("_admitted_at", "_book", "_call", "_desk", "_ended", "_targets", "open_call", "parts")
 
     def __init__(self, desk: Desk, book: BudgetBook, call: Call, targets: tuple[Target, ...], likely: Amounts) -> None:
         self.parts: list[Part] = []
+        self.open_call = OpenCall(call, targets[0], likely)
         self._desk = desk
         self._book = book
         self._call = call
         self._targets = targets
-        self._likely = likely
         self._admitted_at = desk.now()
         self._ended = False
-        self._open_call: Json | None = None
 
     @property
     def caller(self) -> Caller:
@@ -80,12 +97,6 @@ class CallHold:
 
     def headers(self) -> dict[str, str]:
         return refusals.headers([part.account for part in self.parts])
-
-    def open_call(self) -> Json:
-        """What allowances say of this call while it is open: enough for its usage document, if this process dies."""
-        if self._open_call is None:
-            self._open_call = _render_open(self._call, self._targets[0], self._likely)
-        return self._open_call
 
     def _turn_to(self, answered: Target, used: Mapping[Unit, int], now: float) -> None:
         """Budgets of providers and models count what they answered: what others hold goes back, and those that were not

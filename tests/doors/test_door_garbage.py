@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from house import Served, message, served
+from ledger_doubles import put_budget
 
 from gateway.sandbox import Fault
 
@@ -43,8 +45,26 @@ def test_a_call_is_freed_as_it_ends(
     if fault is not None:
         on_the_loop.sandbox.script(fault)
     answers = [on_the_loop.post("/v1/messages", message("Hello", **more)) for _ in range(3)]
-    ids = [answer.headers[name] for answer in answers for name in ("x-gateway-request-id", "x-upstream-request-id")]
     assert [answer.status_code for answer in answers] == [fault.status if fault else 200] * 3
+    assert not left_of(answers, unfreed)
+
+
+@pytest.mark.parametrize("mode", ["balanced", "strict"])
+@pytest.mark.parametrize(("amount", "status"), [("10.00", 200), ("0", 429)], ids=["admitted", "refused"])
+def test_a_call_that_a_budget_counts_is_freed_too(
+    on_the_loop: Served, unfreed: list[object], mode: str, amount: str, status: int
+) -> None:
+    """What it set aside leads to it, and must not lead back."""
+    put_budget(on_the_loop.store, mode=mode, amount=amount)
+    answers = [on_the_loop.post("/v1/messages", message("Hello")) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [status] * 3
+    assert not left_of(answers, unfreed)
+
+
+def left_of(answers: list[requests.Response], unfreed: list[object]) -> list[str]:
+    """What of these calls was out of use and yet still there."""
+    names = ("x-gateway-request-id", "x-upstream-request-id")
+    ids = [answer.headers[name] for answer in answers for name in names if name in answer.headers]
     gc.collect()
     told = [repr(each) for each in unfreed if type(each).__module__.startswith("gateway.")]
-    assert not [each for each in told if any(name in each for name in ids)]
+    return [each for each in told if any(name in each for name in ids)]
