@@ -33,9 +33,9 @@ class Counting:
                 self._counts_at[_place(plan.targets[0])] = target
                 return attempt
             except GatewayError as error:
-                first = first or error
                 if not offers_no_counting(error):
                     raise
+                first = first or error.with_traceback(None)  # which knows this frame: a circle for the garbage collector
         assert first is not None, "a plan has at least one target"
         raise first
 

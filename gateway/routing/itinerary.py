@@ -197,7 +197,7 @@ class Itinerary:
         try:
             targets = self.memory.find(self.providers, self._key(node), node, lambda: self._targets(node, inherited))
         except NotFound as error:
-            self._refusal = error
+            self._refusal = error.with_traceback(None)  # which knows this itinerary: a circle for the garbage collector
             self.reasons.append(f"{name}: left out: {error.message}")
             return None
         if len(targets) > 1:

@@ -1,6 +1,7 @@
 """What a call leaves behind: nothing that only the garbage collector would find."""
 
 import gc
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,19 @@ def test_a_call_that_a_budget_counts_is_freed_too(
     put_budget(on_the_loop.store, mode=mode, amount=amount)
     answers = [on_the_loop.post("/v1/messages", message("Hello")) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [status] * 3
+    assert not left_of(answers, unfreed)
+
+
+def test_a_call_that_went_another_way_is_freed_too(on_the_loop: Served, unfreed: list[object]) -> None:
+    """Tokens counted where the first location does not offer it, and a config whose first location has no such model."""
+    here, elsewhere = {"provider": "@vertex", "locations": ["us-east5"]}, {"provider": "@vertex"}
+    config = {"strategy": {"mode": "fallback"}, "targets": [here, elsewhere]}
+    counting = {name: value for name, value in message("Hello").items() if name != "max_tokens"}
+    answers = [on_the_loop.post("/v1/messages/count_tokens", counting) for _ in range(3)]
+    answers += [
+        on_the_loop.post("/v1/messages", message("Hello"), headers={"x-gateway-config": json.dumps(config)}) for _ in range(3)
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 6
     assert not left_of(answers, unfreed)
 
 
