@@ -36,11 +36,17 @@ def dollars(amount: float) -> int:
 
 @dataclass
 class StatedEstimates:
-    """Estimates that stand in the call's own headers: `likely` and `worst` in nano-dollars."""
+    """Estimates that stand in the call's own headers: `guess`, `likely` and `worst` in nano-dollars. `looked_at` are the ids of
+    calls that were looked at closely."""
 
     learned: list[int] = field(default_factory=list)
+    looked_at: list[str] = field(default_factory=list)
+
+    def guess(self, call: Call, target: Target) -> Amounts | None:
+        return _amounts(int(call.headers["guess"])) if "guess" in call.headers else None
 
     def estimate(self, call: Call, target: Target, params: Any = None) -> Estimate:
+        self.looked_at.append(call.id)
         likely, worst = int(call.headers["likely"]), int(call.headers["worst"])
         return Estimate(_amounts(likely), _amounts(worst))
 
@@ -56,8 +62,19 @@ def caller(**fields: Any) -> Caller:
     return Caller(**{"key_id": "key_1", "project": "acme", "user": "ana@example.com", **fields})
 
 
-def call(number: int, likely: int, worst: int | None = None, *, by: Caller | None = None, session: str | None = None) -> Call:
-    headers = {"likely": str(likely), "worst": str(worst or likely)}
+def call(
+    number: int,
+    likely: int,
+    worst: int | None = None,
+    *,
+    guess: int | None = None,
+    by: Caller | None = None,
+    session: str | None = None,
+) -> Call:
+    """`guess` is what it is taken for at a glance; by default it likely is that. 0: it must be looked at."""
+    headers = {"guess": str(likely if guess is None else guess), "likely": str(likely), "worst": str(worst or likely)}
+    if guess == 0:
+        del headers["guess"]
     return Call(f"call-{number}", by or caller(), "anthropic", REQUEST, headers, START, 0.0, session_id=session)
 
 
@@ -146,6 +163,14 @@ class FailingStore:
         if self.lose_answers:
             self.lose_answers -= 1
             raise StoreUnavailable("the answer got lost")
+
+
+def rounds(ledger: Ledger, clock: HandClock, seconds: float) -> None:
+    """As the ledger's own thread looks after it."""
+    until = clock.time + seconds
+    while clock.time < until:
+        clock.time += 0.5
+        ledger.tick()
 
 
 def make_ledger(store: Any, clock: HandClock, *, estimates: StatedEstimates | None = None, **more: Any) -> Ledger:

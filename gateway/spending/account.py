@@ -11,26 +11,30 @@ limit: that part is never used, and given back by the next one.
 """
 
 import enum
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import msgspec
 
 from gateway.canonical.steps import Signal
 from gateway.canonical.store import Increment, Json, Write
 from gateway.spending.ageing import Ageing, growth
-from gateway.spending.budgets import Budget
+from gateway.spending.budgets import Budget, Unit
 from gateway.spending.pace import Pace
 from gateway.spending.periods import FOREVER, Period
 
 ENDLESS = 2**60
+NOTHING = -1
 NEVER = float("-inf")
 PERIODS_KEPT = timedelta(days=400)
 LIFE_S = 300.0
 RENEW_S = 100.0
 IDLE_S = 5.0
 REMEMBERED_S = 120.0
+PLENTY = 8  # usual calls: where so many find room, one that was only guessed at does no harm
 CALM_S = 1.0  # between two transfers for which nobody waits
 SETTLED_S_MAX = 30.0
 SETTLED_S_AT_THE_END = 3.0  # so that others soon know that nothing will come back
@@ -44,13 +48,23 @@ class Fate(enum.Enum):
     AWAY = "the store did not answer"
 
 
+class OpenCall(Protocol):
+    """The call that a part belongs to, as long as it is open."""
+
+    def __call__(self) -> Json:
+        """What the allowance's document says of it."""
+
+    def look(self, unit: Unit) -> tuple[int, int]:
+        """What it will likely use, and at most. Takes a closer look at the call."""
+
+
 class Part(msgspec.Struct, eq=False):
     """One call's share of one account. Not `covered`: no allowance pays for it, so it is charged with its own usage document."""
 
     account: "Account"
-    open_call: Callable[[], Json]
+    open_call: OpenCall
     held: int
-    most: int  # what it cannot exceed
+    most: int | None  # what it cannot exceed, if anybody looked
     opened_at: float
     covered: bool = True
     degraded: bool = False
@@ -63,7 +77,7 @@ class Part(msgspec.Struct, eq=False):
 class Waiter:
     need: int
     most: int
-    open_call: Callable[[], Json]
+    open_call: OpenCall
     fate: Fate = Fate.WAITING
     part: Part | None = None
     signal: Signal = field(default_factory=Signal)
@@ -127,8 +141,9 @@ class Account:
         raised = now < budget.raised_until
         self.since = self.period.start if raised else max(self.period.start, budget.raised_until)
         self.until = min(self.period.end, budget.raised_until) if raised else self.period.end
-        # Strict holds are the worst case already.
-        self.can_grow = budget.mode != "strict" and budget.unit not in ("requests", "parallel")
+        is_certain = budget.unit in ("requests", "parallel")
+        self.can_grow = budget.mode != "strict" and not is_certain  # strict holds are the worst case already
+        self.room_for_guesses = 1.0 if is_certain else PLENTY if self.can_grow else math.inf
         limit = budget.limit(now)
         was, self.limit = self.limit, ENDLESS if limit is None or budget.mode == "shadow" else limit
         if self.limit < was and self.amount:
@@ -166,21 +181,40 @@ class Account:
         idle = not (self.parts or self.waiters or self.allowance or self.busy or self.pending or self.gone)
         return idle and (now >= self.period.end or now - self.used_at > REMEMBERED_S)
 
-    def take(self, need: int, most: int, open_call: Callable[[], Json], now: float) -> Part | None:
-        """A part of what is at hand, if there is enough: then it cannot be hopeless either. A debt of the budget comes first:
-        what calls leave over pays for those that were dearer. What this process borrowed too much is no debt, for it goes back
-        unused."""
+    def take(self, need: int, most: int, open_call: OpenCall, now: float) -> Part | None:
+        """A part of what is at hand, if there is enough: then it cannot be hopeless either."""
+        return self._admit(need, most, open_call, now) if self._free(now) >= need else None
+
+    def has_plenty(self, need: int, now: float) -> bool:
+        """So much is at hand that a call may be admitted on a guess of its need."""
+        return self._free(now) >= need * self.room_for_guesses
+
+    def take_guessed(self, need: int, open_call: OpenCall, now: float) -> Part:
+        """A part for a call that nobody looked at closely. There is plenty."""
+        return self._admit(need, None, open_call, now)
+
+    def looked_at(self, part: Part, likely: int, most: int) -> None:
+        """What a closer look at an open call says of it, in place of the guess."""
+        part.most = most
+        if part in self.parts and likely > part.held:
+            self.held += likely - part.held
+            part.held = likely
+
+    def _free(self, now: float) -> int:
+        """What a call can have at once; below 0 without an allowance. A debt of the budget comes first: what calls leave over
+        pays for those that were dearer. What this process borrowed too much is no debt, for it goes back unused."""
         self.used_at = now
         if self.allowance is None:
-            return None
+            return NOTHING
         if now >= self.lapses_at:
             self.detach(now)
-            return None
+            return NOTHING
         free = self.amount - self.settled - self.held - self.grown
         if self.taken > self.limit:
             free -= max(0, self.taken - (self.stored - self.amount) - self.limit)
-        if free < need:
-            return None
+        return free
+
+    def _admit(self, need: int, most: int | None, open_call: OpenCall, now: float) -> Part:
         part = Part(self, open_call, need, most, now)
         self.parts[part] = None
         self.held += need
@@ -188,7 +222,7 @@ class Account:
         self.pace.admit(need, now)
         return part
 
-    def take_degraded(self, need: int, open_call: Callable[[], Json], now: float) -> Part | None:
+    def take_degraded(self, need: int, open_call: OpenCall, now: float) -> Part | None:
         """While the store is away: a bounded amount, each call of which is charged with its usage document. None of it if the
         last that was heard is that nothing is left."""
         remaining = self.pace.remaining
@@ -218,7 +252,7 @@ class Account:
             self.grant(now)
         return []
 
-    def join(self, used: int, open_call: Callable[[], Json], now: float) -> Part:
+    def join(self, used: int, open_call: OpenCall, now: float) -> Part:
         """A part for a call that is over, and turned out to be this budget's: paid by the allowance if there is enough."""
         return self.take(used, used, open_call, now) or Part(self, open_call, used, used, now, covered=False)
 
@@ -251,8 +285,8 @@ class Account:
     def grow(self, now: float) -> None:
         """Open calls hold more as they get older. Counted anew each round, not for each call."""
         if self.can_grow:
-            line = self.ageing.line()
-            self.grown = growth([(part.held, part.most, now - part.opened_at) for part in self.parts], line)
+            known = [(part.held, part.most, now - part.opened_at) for part in self.parts if part.most is not None]
+            self.grown = growth(known, self.ageing.line())
 
     def plan(self, now: float, *, new_id: Callable[[], str], closing: bool = False) -> Transfer | None:
         """The next thing to write, if there is a reason to. The pending one comes first: its outcome must be known."""

@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.canonical.call import Call, Target
-from gateway.canonical.usage import Usage
+from gateway.canonical.usage import Tokens, Usage
 
 
 class Amounts(msgspec.Struct, frozen=True, gc=False):
@@ -30,6 +30,10 @@ class Estimate(msgspec.Struct, frozen=True, gc=False):
 class Estimates(Protocol):
     """What calls will use, learned from what calls used. Cheap, in memory, safe to call from many threads."""
 
+    def guess(self, call: Call, target: Target) -> Amounts | None:
+        """What it will likely use, by its length alone: too little for one whose media are named by links, too much for one that
+        holds them. None where a look at its members says that this would not do."""
+
     def estimate(self, call: Call, target: Target, params: Mapping[str, bytes] | None = None) -> Estimate:
         """Before it is made. `params` are members, as JSON, that replace the caller's own at this target."""
 
@@ -40,15 +44,15 @@ class Estimates(Protocol):
 CACHE_READS_PER_TOKEN = 10
 
 
-def counted_input_tokens(usage: Usage) -> int:
+def counted_input_tokens(tokens: Tokens) -> int:
     """The one rule by which token budgets count a prompt: uncached tokens and cache writes in full, ten tokens read from a
     cache as one, rounded up. That is what cache reads cost beside uncached input (Anthropic pricing page, 2026-11-20); counted in
     full, an agent that sends its history again and again would use up a token budget without using the model."""
-    tokens = usage.total()
     reads = -(-tokens.cache_read // CACHE_READS_PER_TOKEN)
     return tokens.input + tokens.cache_write_5m + tokens.cache_write_1h + reads
 
 
 def amounts_of(usage: Usage, cost_nanodollars: int) -> Amounts:
     """What budgets count of a settled call. Thinking is a part of output."""
-    return Amounts(cost_nanodollars, counted_input_tokens(usage), usage.total().output)
+    tokens = usage.total()
+    return Amounts(cost_nanodollars, counted_input_tokens(tokens), tokens.output)

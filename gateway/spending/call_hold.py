@@ -33,18 +33,27 @@ class OpenCall:
     """What allowances say of a call while it is open: enough for its usage document, if this process dies. Apart from the hold,
     whose parts lead here: a circle would keep every request until the garbage collector comes."""
 
-    __slots__ = ("_call", "_likely", "_rendered", "_target")
+    __slots__ = ("_call", "_estimates", "_likely", "_rendered", "_target", "_worst")
 
-    def __init__(self, call: Call, target: Target, likely: Amounts) -> None:
+    def __init__(self, call: Call, target: Target, likely: Amounts, estimates: Estimates) -> None:
         self._call = call
         self._target = target
         self._likely = likely
+        self._estimates = estimates
         self._rendered: Json | None = None
+        self._worst: Amounts | None = None
 
     def __call__(self) -> Json:
         if self._rendered is None:
             self._rendered = _render_open(self._call, self._target, self._likely)
         return self._rendered
+
+    def look(self, unit: Unit) -> tuple[int, int]:
+        """What it will likely use and at most, for a call that was only guessed at, once it turns out to stay open."""
+        if self._worst is None:
+            estimate = self._estimates.estimate(self._call, self._target)
+            self._likely, self._worst = estimate.likely, estimate.worst
+        return count(self._likely)[unit], count(self._worst)[unit]
 
 
 class CallHold:
@@ -52,14 +61,16 @@ class CallHold:
 
     __slots__ = ("_admitted_at", "_book", "_call", "_desk", "_ended", "_targets", "open_call", "parts")
 
-    def __init__(self, desk: Desk, book: BudgetBook, call: Call, targets: tuple[Target, ...], likely: Amounts) -> None:
+    def __init__(
+        self, desk: Desk, book: BudgetBook, call: Call, targets: tuple[Target, ...], likely: Amounts, now: float
+    ) -> None:
         self.parts: list[Part] = []
-        self.open_call = OpenCall(call, targets[0], likely)
+        self.open_call = OpenCall(call, targets[0], likely, desk.estimates)
         self._desk = desk
         self._book = book
         self._call = call
         self._targets = targets
-        self._admitted_at = desk.now()
+        self._admitted_at = now
         self._ended = False
 
     @property

@@ -21,6 +21,13 @@ def is_counted(book: BudgetBook, call: Call, plan: Plan) -> bool:
     return book.by_target and any(book.matching(call, target) for target in plan.targets[1:])
 
 
+def guess(book: BudgetBook, call: Call, plan: Plan, estimates: Estimates) -> Amounts | None:
+    """What the call will likely use, at a glance; None if that would not do, wherever the money is."""
+    if plan.hedge_s is not None or (plan.legs and plan.legs[0].params) or (book.has_strict and len(plan.targets) > 1):
+        return None
+    return estimates.guess(call, plan.targets[0])
+
+
 def find_draws(
     book: BudgetBook, matches: Sequence[Match], call: Call, plan: Plan, estimates: Estimates
 ) -> tuple[list[Draw], Amounts]:

@@ -29,7 +29,7 @@ from gateway.spending.amounts import Amounts, Estimate, counted_input_tokens
 from gateway.spending.learning import Habit, Mean, Recent
 from gateway.spending.media import IMAGE_TOKENS_MAX
 from gateway.spending.prices import PriceBook, Rates
-from gateway.spending.sizes import Size, size_of
+from gateway.spending.sizes import Size, length_of, size_of
 
 BYTES_PER_TOKEN = 3.5
 FRAME_TOKENS_MAX = 1_000  # the system prompt that comes with tools (Anthropic tool use page, 2026-11: up to 700)
@@ -60,54 +60,68 @@ class LearnedEstimates:
         self._lock = threading.Lock()
         self._habits: Recent[tuple[str, str], Habit] = Recent(HABITS_KEPT)  # ("", model): every key's calls together
         self._corrections: Recent[str, Mean] = Recent(HABITS_KEPT)
+        self._measured_at = float("-inf")  # monotonic
         self._sizes: dict[str, Size] = {}  # of calls that are under way, the oldest first
 
     def estimate(self, call: Call, target: Target, params: Mapping[str, bytes] | None = None) -> Estimate:
-        """Ten microseconds, some more for a request of 100 KB of text; no waiting, no store."""
-        model = target.model
+        """Ten microseconds, and 60 more for a request of 100 KB of text; no waiting, no store."""
         with self._lock:
             size = self._sizes.get(call.id) or self._measure(call)
             if params:
                 size = size_of(JsonObject(call.request.document.edited(put=params)))
-            correction = self._corrections.get(model)
-            ratio = correction.value if correction else 1.0
-            habit = self._habit(call.caller.key_id, model)
-            output, price_factor, counted = habit.output_tokens.value, habit.price_factor.value, habit.counted_factor.value
-        limits = limits_of(model, target.provider.kind)
-        rates, worst_rates = self._prices.rates_of_calls(target, fast=size.fast)
-        worst = _worst(size, limits, worst_rates)
-        prompt = int(_prompt_tokens(size, ratio))
-        output_tokens = min(int(output), _output_limit(size, limits)) * size.answers
-        cost = _likely_cost(rates, prompt, price_factor, output_tokens, size)
-        likely = Amounts(
-            min(cost, worst.cost_nanodollars),
-            min(int(prompt * counted), worst.input_tokens),
-            min(output_tokens, worst.output_tokens),
-        )
-        return Estimate(likely, worst)
+        limits = limits_of(target.model, target.provider.kind)
+        worst = _worst(size, limits, self._prices.rates_of_calls(target, fast=size.fast)[1])
+        return Estimate(_at_most(worst, self._likely(call, target, size, limits)), worst)
+
+    def guess(self, call: Call, target: Target) -> Amounts | None:
+        """A few microseconds, however long the request is."""
+        size = length_of(call.request.document)
+        return None if size is None else self._likely(call, target, size, limits_of(target.model, target.provider.kind))
 
     def learn(self, call: Call, target: Target, usage: Usage, cost_nanodollars: int) -> None:
         """From the provider's closing figures only; what was cut off or estimated teaches nothing."""
-        tokens = usage.total()
-        prompt = tokens.prompt
         with self._lock:
             size = self._sizes.pop(call.id, None)
-            if usage.completeness != "final" or not prompt:
+            if usage.completeness != "final":
                 return
             own = self._habits.get_or_put((call.caller.key_id, target.model), Habit)
             if 0.0 < call.started - own.learned_at < LESSONS_EVERY_S:
                 return
+            tokens = usage.total()
+            prompt = tokens.prompt
+            if not prompt:
+                return
             own.learned_at = call.started
-            size = size or size_of(call.request.document)
-            if not size.uses and not size.compacts and (expected := _prompt_tokens(size, 1.0)):
-                self._corrections.get_or_put(target.model, _new_correction).learn(min(4.0, prompt / expected))
-            output, counted = max(1.0, tokens.output), max(0.01, counted_input_tokens(usage) / prompt)
+            self._correct(call, target, prompt, size)
+            output, counted = max(1.0, tokens.output), max(0.01, counted_input_tokens(tokens) / prompt)
             factor = self._price_factor(target, usage, prompt, cost_nanodollars)
             for habit in (own, self._habits.get_or_put(("", target.model), Habit)):
                 habit.output_tokens.learn(output)
                 habit.counted_factor.learn(counted)
                 if factor is not None:
                     habit.price_factor.learn(factor)
+
+    def _likely(self, call: Call, target: Target, size: Size, limits: Limits) -> Amounts:
+        with self._lock:
+            correction = self._corrections.get(target.model)
+            ratio = correction.value if correction else 1.0
+            habit = self._habit(call.caller.key_id, target.model)
+            output, price_factor, counted = habit.output_tokens.value, habit.price_factor.value, habit.counted_factor.value
+        rates = self._prices.rates_of_calls(target, fast=size.fast)[0]
+        prompt = min(int(_prompt_tokens(size, ratio)), limits.window)
+        output_tokens = min(int(output), _output_limit(size, limits)) * size.answers
+        cost = _likely_cost(rates, prompt, price_factor, output_tokens, size)
+        return Amounts(cost, int(prompt * counted), output_tokens)
+
+    def _correct(self, call: Call, target: Target, prompt: int, size: Size | None) -> None:
+        """How many tokens a byte makes. Calls that were only guessed at are measured for it now and then."""
+        if size is None:
+            if call.started - self._measured_at < LESSONS_EVERY_S:
+                return
+            self._measured_at = call.started
+            size = size_of(call.request.document)
+        if not size.uses and not size.compacts and (expected := _prompt_tokens(size, 1.0)):
+            self._corrections.get_or_put(target.model, _new_correction).learn(min(4.0, prompt / expected))
 
     def _measure(self, call: Call) -> Size:
         if len(self._sizes) >= SIZES_KEPT:
@@ -159,6 +173,14 @@ def _worst(size: Size, limits: Limits, rates: Rates) -> Amounts:
     step = rates.step(prompt)
     units = passes * (prompt * step.dearest_input + output * step.output) + size.uses * rates.search
     return Amounts(rates.nanodollars(units), prompt * passes, output * passes)
+
+
+def _at_most(most: Amounts, amounts: Amounts) -> Amounts:
+    return Amounts(
+        min(most.cost_nanodollars, amounts.cost_nanodollars),
+        min(most.input_tokens, amounts.input_tokens),
+        min(most.output_tokens, amounts.output_tokens),
+    )
 
 
 def _likely_cost(rates: Rates, prompt: int, price_factor: float, output: int, size: Size) -> int:

@@ -23,12 +23,12 @@ from gateway.spending.account import LIFE_S, Account, Fate, Part, Transfer, Wait
 from gateway.spending.ageing import Ageing
 from gateway.spending.amounts import Estimates
 from gateway.spending.bookkeeper import Bookkeeper
-from gateway.spending.budgets import Budget, parse_budget
+from gateway.spending.budgets import Budget, count, parse_budget
 from gateway.spending.call_hold import CallHold
 from gateway.spending.directory import BudgetDirectory
-from gateway.spending.draws import Draw, find_draws, is_counted
+from gateway.spending.draws import Draw, find_draws, guess, is_counted
 from gateway.spending.holds import UNLIMITED, Hold
-from gateway.spending.matching import Match
+from gateway.spending.matching import BudgetBook, Match
 from gateway.spending.recovery import Recovery, SweepReport
 from gateway.spending.states import BudgetState, read_state
 
@@ -91,8 +91,11 @@ class Ledger:
         self._budgets = book.by_id
         if self._keeper is not None:
             self._keeper.start()
+        admitted = self._admit_on_a_guess(book, matches, call, plan)
+        if admitted is not None:
+            return admitted
         draws, likely = find_draws(book, matches, call, plan, self.estimates)
-        hold = CallHold(self, book, call, plan.targets, likely)
+        hold = CallHold(self, book, call, plan.targets, likely, self.now())
         try:
             self._take_at_hand(draws, hold)
             for match, need, most in draws[len(hold.parts) :]:
@@ -110,6 +113,7 @@ class Ledger:
             accounts = list(self._accounts.items())
         for name, account in accounts:
             self._recovery.follow_up(account)
+            self._look_closely(account)
             with self.lock:
                 budget = self._budgets.get(account.budget.id)
                 if budget is not None:
@@ -123,6 +127,15 @@ class Ledger:
                 account.busy = True
             self._serve(account)
             self._list(account)
+
+    def _look_closely(self, account: Account) -> None:
+        """At calls that were admitted on a guess and are still open. Their number grows no faster than calls come."""
+        with self.lock:
+            guessed = [part for part in account.parts if part.most is None]
+        for part in guessed:
+            likely, most = part.open_call.look(account.budget.unit)
+            with self.lock:
+                account.looked_at(part, likely, most)
 
     def sweep(self) -> SweepReport:
         """Reconciles every allowance that lapsed, on all instances' behalf; for the scheduler. StoreUnavailable."""
@@ -150,6 +163,20 @@ class Ledger:
         if document is None:
             raise LookupError(f"there is no budget {budget_id}; `budget list` shows which there are")
         return read_state(self._store, parse_budget(document.id, document.data), subject, self.now())
+
+    def _admit_on_a_guess(self, book: BudgetBook, matches: Sequence[Match], call: Call, plan: Plan) -> CallHold | None:
+        """Nobody looks at a call closely where much more is at hand, in every budget, than one of its length usually needs."""
+        likely = guess(book, call, plan, self.estimates)
+        if likely is None:
+            return None
+        needs, now = count(likely), self.now()
+        hold = CallHold(self, book, call, plan.targets, likely, now)
+        with self.lock:
+            draws = [(self.account(match, now), needs[match.budget.unit] or 1) for match in matches]
+            if not all(account.has_plenty(need, now) for account, need in draws):
+                return None
+            hold.parts = [account.take_guessed(need, hold.open_call, now) for account, need in draws]
+        return hold
 
     def _take_at_hand(self, draws: Sequence[Draw], hold: CallHold) -> None:
         """The call's parts from memory, up to the first that has to be borrowed, or is refused."""

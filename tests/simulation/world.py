@@ -272,7 +272,8 @@ class World:
             return
         instance = self.chance.choice(ready)
         draft = draw(self.chance, self.setup.open_s)
-        one = call(next(self._numbers), draft.likely, draft.worst, by=caller(key_id=f"key_{self.chance.randint(1, 20)}"))
+        by = caller(key_id=f"key_{self.chance.randint(1, 20)}")
+        one = call(next(self._numbers), draft.likely, draft.worst, guess=draft.guess, by=by)
         steps = instance.ledger.reserve(one, plan())
         began = self.time
         self._guarded(instance, lambda: self._go_on(instance, steps, one, draft, began, None))

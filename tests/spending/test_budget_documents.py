@@ -151,7 +151,7 @@ def test_what_was_answered_once_is_answered_again_for_the_same_call_alone() -> N
 def test_tokens_read_from_a_cache_count_a_tenth() -> None:
     """Uncached input and cache writes in full, ten cache reads as one, rounded up; thinking is output."""
     usage = Usage(Tokens(input=10, output=7, cache_read=91, cache_write_5m=5, cache_write_1h=3, thinking=4))
-    assert counted_input_tokens(usage) == 10 + 5 + 3 + 10
+    assert counted_input_tokens(usage.total()) == 10 + 5 + 3 + 10
     amounts = amounts_of(usage, 42)
     assert count(amounts)["tokens"] == 28 + 7
     assert count(amounts)["input_tokens"] == 28

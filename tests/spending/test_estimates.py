@@ -131,7 +131,7 @@ def test_no_usage_within_the_stated_bounds_costs_more_than_the_worst_case(situat
     asked, where, usage = situation
     worst = LearnedEstimates(BOOK).estimate(asked, where).worst
     assert cost(where, usage) <= worst.cost_nanodollars
-    assert counted_input_tokens(usage) <= worst.input_tokens and usage.total().output <= worst.output_tokens
+    assert counted_input_tokens(usage.total()) <= worst.input_tokens and usage.total().output <= worst.output_tokens
 
 
 @given(situations(), st.lists(st.integers(0, 150_000), max_size=20), st.integers(0, 10**12))
@@ -179,6 +179,44 @@ def test_the_output_that_nine_in_ten_stay_below_is_learned() -> None:
     assert 0.8 < covered / len(later) < 0.97
 
 
+@given(text=st.text(max_size=300), limit=st.integers(1, 64_000), taught=st.integers(0, 30))
+def test_a_call_of_text_is_guessed_as_it_is_estimated(text: str, limit: int, taught: int) -> None:
+    """A glance says as much as a close look, whatever was learned meanwhile."""
+    estimates = LearnedEstimates(BOOK)
+    teach(estimates, [700] * taught)
+    asked = call({"max_tokens": limit, "tools": [{"name": "Read", "input_schema": {"type": "object"}}]}, text=text)
+    assert estimates.guess(asked, target()) == estimates.estimate(asked, target()).likely
+
+
+def test_a_glance_takes_what_is_held_for_text() -> None:
+    """An image of 400 KB looks like a long prompt: too much, so that a closer look is worth its while."""
+    estimates, pixels = LearnedEstimates(BOOK), {"type": "base64", "media_type": "image/png", "data": "A" * 400_000}
+    asked = call({"max_tokens": 100, "messages": [{"role": "user", "content": [{"type": "image", "source": pixels}]}]})
+    guess = estimates.guess(asked, target())
+    assert guess is not None and guess.input_tokens > 20 * estimates.estimate(asked, target()).likely.input_tokens
+
+
+@pytest.mark.parametrize(
+    "member",
+    [{"speed": "fast"}, {"container": "c_1"}, {"mcp_servers": []}, {"web_search_options": {}}, {"previous_response_id": "r_1"}],
+    ids=lambda member: next(iter(member)),
+)
+def test_what_makes_a_call_dear_at_any_length_is_not_guessed_at(member: dict[str, Any]) -> None:
+    """One look at the members' names tells."""
+    assert LearnedEstimates(BOOK).guess(call({"max_tokens": 100, **member}), target()) is None
+
+
+def test_calls_that_were_guessed_at_still_teach() -> None:
+    """How many tokens a byte makes is learned from some of them."""
+    estimates = LearnedEstimates(BOOK)
+    for number in range(100):
+        asked = replace(call({"max_tokens": 32_000}, text="word " * 700), started=number * 0.5)
+        estimates.guess(asked, target())
+        estimates.learn(asked, target(), Usage(Tokens(input=2_000, output=10)), 6_150_000)
+    guess = estimates.guess(call({"max_tokens": 32_000}, text="word " * 700), target())
+    assert guess is not None and guess.input_tokens == pytest.approx(2_000, rel=0.1)
+
+
 def test_what_changes_is_learned_anew() -> None:
     """Old calls are forgotten: a key that turns to long answers is held for them soon, and the other way round."""
     estimates = LearnedEstimates(BOOK)
@@ -199,7 +237,7 @@ def test_a_cached_prompt_is_held_at_what_it_really_costs() -> None:
     usage = Usage(Tokens(input=50, cache_read=950, output=200))
     assert after.cost_nanodollars < before.cost_nanodollars / 4
     assert cost(target(), usage) * 0.9 < after.cost_nanodollars < cost(target(), usage) * 1.2
-    assert after.input_tokens == pytest.approx(counted_input_tokens(usage), rel=0.1)
+    assert after.input_tokens == pytest.approx(counted_input_tokens(usage.total()), rel=0.1)
 
 
 def test_how_many_tokens_a_byte_makes_is_learned_by_model() -> None:

@@ -2,7 +2,6 @@
 
 import threading
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from ledger_doubles import (
     make_ledger,
     plan,
     put_budget,
+    rounds,
     run,
     settle,
 )
@@ -28,19 +28,8 @@ from gateway.canonical.store import Create, Delete
 from gateway.canonical.usage import Usage
 from gateway.spending.holds import UNLIMITED
 from gateway.spending.ledger import Ledger
-from gateway.store.sqlite import SqliteStore
 
 MONTH_ENDS = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: HandClock) -> FailingStore:
-    return FailingStore(SqliteStore(tmp_path / "gateway.db", now=clock.now))
 
 
 @pytest.fixture
@@ -51,14 +40,6 @@ def ledger(store: FailingStore, clock: HandClock) -> Ledger:
 def reserve(ledger: Ledger, number: int, likely: float, worst: float | None = None, **more: Any) -> Any:
     one = call(number, dollars(likely), dollars(worst) if worst else None, **more)
     return run(ledger.reserve(one, plan()))
-
-
-def rounds(ledger: Ledger, clock: HandClock, seconds: float) -> None:
-    """As the ledger's own thread looks after it."""
-    until = clock.time + seconds
-    while clock.time < until:
-        clock.time += 0.5
-        ledger.tick()
 
 
 def make_calls(ledger: Ledger, store: FailingStore, clock: HandClock, count: int, *, cost: float = 0.01, begin: int = 0) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +14,7 @@ from ledger_doubles import (
     dollars,
     make_ledger,
     put_budget,
+    rounds,
     run,
     usage_document,
 )
@@ -26,7 +26,6 @@ from gateway.canonical.usage import Usage
 from gateway.spending.amounts import Amounts, Estimate
 from gateway.spending.holds import UNLIMITED
 from gateway.spending.ledger import Ledger
-from gateway.store.sqlite import SqliteStore
 
 MONTH_ENDS = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
 
@@ -46,16 +45,6 @@ class DearerElsewhere(StatedEstimates):
         one, factor = super().estimate(call, target), 3 if target.provider.id == "b" else 1
         worst = int(params["worst"]) if params else one.worst.cost_nanodollars * factor
         return Estimate(Amounts(one.likely.cost_nanodollars * factor, 1, 1), Amounts(worst, 1, 1))
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: HandClock) -> FailingStore:
-    return FailingStore(SqliteStore(tmp_path / "gateway.db", now=clock.now))
 
 
 @pytest.fixture
@@ -79,12 +68,6 @@ def end(store: FailingStore, one: Call, hold: Any, cost: float, answered: Target
     """As a call ends: one batch with its usage document."""
     writes = hold.settle(Usage(), dollars(cost), answered)
     store.commit([usage_document(one, hold, dollars(cost)), *writes])
-
-
-def rounds(ledger: Ledger, clock: HandClock, seconds: float) -> None:
-    for _ in range(int(seconds * 2)):
-        clock.time += 0.5
-        ledger.tick()
 
 
 def spent(ledger: Ledger) -> tuple[int, ...]:
