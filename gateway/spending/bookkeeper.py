@@ -1,6 +1,7 @@
 """The ledger's own thread: renews, refills, lists and gives back."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 
@@ -15,15 +16,16 @@ class Bookkeeper:
         self._tick = tick
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._process: int | None = None  # whose thread it is
         self._stopping = threading.Event()
 
     def start(self) -> None:
         """Cheap when it runs already."""
-        thread = self._thread
-        if thread is not None and thread.is_alive():
+        if self._process == os.getpid():
             return
         with self._lock:
-            if (self._thread is None or not self._thread.is_alive()) and not self._stopping.is_set():
+            if self._process != os.getpid() and not self._stopping.is_set():
+                self._process = os.getpid()
                 self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
                 self._thread.start()
 

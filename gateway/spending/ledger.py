@@ -171,10 +171,13 @@ class Ledger:
             return None
         needs, now = count(likely), self.now()
         hold = CallHold(self, book, call, plan.targets, likely, now)
+        draws = []
         with self.lock:
-            draws = [(self.account(match, now), needs[match.budget.unit] or 1) for match in matches]
-            if not all(account.has_plenty(need, now) for account, need in draws):
-                return None
+            for match in matches:
+                account, need = self.account(match, now), needs[match.budget.unit] or 1
+                if not account.has_plenty(need, now):
+                    return None
+                draws.append((account, need))
             hold.parts = [account.take_guessed(need, hold.open_call, now) for account, need in draws]
         return hold
 

@@ -29,7 +29,7 @@ SIZED = TURNS | HELD_ELSEWHERE | OUTPUT_LIMITS | GENERATION_SETTINGS | TOOLS_BES
 }  # fmt: skip
 """Members that say something of a request's size; of all others nothing is read but their length."""
 SIZED_SIMPLY = TURNS | OUTPUT_LIMITS
-SIZED_BY_LENGTH = SIZED_SIMPLY | GENERATION_SETTINGS | {"tools", "context_management", "n"}
+BEYOND_LENGTH = HELD_ELSEWHERE | TOOLS_BESIDE | {"compaction", "speed"}
 Names = frozenset[str]
 LINKS = {"image_url": "image", "file_url": "document", "file_data": "", "fileUri": "document", "file_uri": "document", "url": ""}
 OTHER_BYTES_PER_TOKEN = 100  # sound and other media: Gemini counts 32 tokens a second (Gemini audio page, 2026-11)
@@ -120,7 +120,7 @@ def length_of(document: JsonObject) -> Size | None:
     """The size of a request as if it were text all through, and its tools ran at the client: no more is looked at than its
     length. None if a member makes it more than that."""
     named = SIZED.intersection(document.names())
-    if not named <= SIZED_BY_LENGTH:
+    if not BEYOND_LENGTH.isdisjoint(named):
         return None
     return Size(len(document.source), output_limit=_output_limit(document, named), answers=_answers(document, named))
 
