@@ -50,7 +50,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--peers", default="", help=f"of {', '.join(PEERS)}; with commas or spaces between")
     parser.add_argument("--servers", default="gateway", help=f"ways of serving, of {', '.join(SERVERS)}")
     parser.add_argument("--stores", default="", help=f"default {', '.join(STORES)}; others {', '.join(OTHER_STORES)}")
-    parser.add_argument("--only", default="", help=f"measures, of cold, idle, {', '.join(m.name for m in MEASURES)}")
+    parser.add_argument("--only", default="", help=f"measures, of cold, idle, turns, {', '.join(m.name for m in MEASURES)}")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--cold-runs", type=int)
     parser.add_argument("--minutes", type=float, default=60.0, help="for soak")
@@ -60,7 +60,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--soak", type=Path, help="for table: the JSON of a soak, for its row among the aims")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("A.json", "B.json"))
     options = parser.parse_intermixed_args(arguments)
-    measures = ["cold", "idle", *(measure.name for measure in MEASURES)]
+    measures = ["cold", "idle", "turns", *(measure.name for measure in MEASURES)]
     for name, known in (("peers", PEERS), ("servers", SERVERS), ("stores", STORES + OTHER_STORES), ("only", measures)):
         setattr(options, name, words(getattr(options, name)))
         if unknown := set(getattr(options, name)) - set(known):

@@ -9,6 +9,7 @@ from bench.aims import AIMS, start_above_lean
 from bench.cold import GATEWAY_IMPORT
 from bench.measures import MEASURES, VARIANT_MEASURES
 from bench.tables import Row, against, cell, number, ratio, span, table
+from bench.turns import MEASURES_IN_TURNS, spread_of
 
 MARK = re.compile(r"(<!-- bench:(?P<kind>full|short|aims) -->\n).*?(<!-- /bench -->)", re.DOTALL)
 TLS_PLAIN_METRICS = ("rps", "p99_ms", "cpu_ms_per_call")
@@ -23,6 +24,7 @@ def render_full(result: dict[str, Any]) -> str:
         "### Streams\n\n" + render_streams(result),
         "### Against direct and peers\n\n" + render_ratios(result),
         "### TLS to the upstream\n\n" + render_tls(result),
+        "### In short turns\n\n" + render_turns(result),
         "### With budgets and without\n\n" + render_variant(result, "budgets", "three budgets"),
         "### With a config of two targets and without\n\n" + render_variant(result, "config", "two targets"),
         "### Answers from the cache\n\n" + render_cache(result),
@@ -143,6 +145,15 @@ def render_variant(result: dict[str, Any], variant: str, words: str) -> str:
     heads = ("load", "target", "calls or events/s, none", words, "CPU ms/call or 1,000 events, none", words,
              f"rate with {words} against none")  # fmt: skip
     return table(heads, rows)
+
+
+def render_turns(result: dict[str, Any]) -> str:
+    """A variant's rate against that without it, turn by turn: median and quartiles."""
+    rows: list[Row] = []
+    for measure, row in ((measure, row) for measure in MEASURES_IN_TURNS for row in result.get("turns", ())):
+        if row["measure"] == measure.name:
+            rows.append((measure.title, row["target"], cell(spread_of(row["ratios"])), str(len(row["ratios"]))))
+    return table(("load", "variant", "calls/s against those without it (quartiles)", "turns"), rows)
 
 
 def render_cache(result: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from bench.measures import Measure, chosen, fits, take
 from bench.native import Tools
 from bench.stage import make_deployments, say, site_running, start_gateways, start_peers
 from bench.targets import Deployment, Site, Target
+from bench.turns import MEASURES_IN_TURNS, TURNS, TURNS_QUICK, pairs, take_turns
 
 SCHEMA = 2
 OPEN_FILES = 16_384
@@ -71,6 +72,8 @@ def run(options: Options, tools: Tools) -> dict[str, Any]:
             measure_alone(options, deployments, site, result)
             targets = start_all(options, deployments, site, stack, result)
             measure_rounds(options, targets, site, result)
+            if options.wants("turns"):
+                measure_in_turns(options, targets, site, result)
         except KeyboardInterrupt:
             result.note("interrupted: what follows is incomplete")
     return result.finish()
@@ -93,6 +96,7 @@ def first_facts(options: Options, tools: Tools) -> dict[str, Any]:
         "targets": {},
         "imports": {},
         "idle": {},
+        "turns": [],
         "notes": notes,
     }
 
@@ -154,6 +158,18 @@ def measure_rounds(options: Options, targets: Sequence[Target], site: Site, resu
                 if fits(measure, target):
                     one_run(number, measure, target, site, result)
     result.document["settings"]["seconds"] = round(time.monotonic() - began, 1)
+
+
+def measure_in_turns(options: Options, targets: Sequence[Target], site: Site, result: Result) -> None:
+    for plain, varied in pairs(targets):
+        for measure in MEASURES_IN_TURNS:
+            say(f"in turns: {measure.title} {varied.name}")
+            try:
+                ratios = take_turns(measure, plain, varied, site, TURNS_QUICK if options.quick else TURNS)
+            except FAULTS as error:
+                result.note(f"{measure.title} {varied.name}, in turns, failed: {error}")
+                continue
+            result.document["turns"].append({"measure": measure.name, "target": varied.name, "ratios": ratios})
 
 
 def one_run(number: int, measure: Measure, target: Target, site: Site, result: Result) -> None:
