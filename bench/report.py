@@ -153,7 +153,7 @@ def render_turns(result: dict[str, Any]) -> str:
     for measure, row in ((measure, row) for measure in MEASURES_IN_TURNS for row in result.get("turns", ())):
         if row["measure"] == measure.name:
             rows.append((measure.title, row["target"], cell(spread_of(row["ratios"])), str(len(row["ratios"]))))
-    return table(("load", "variant", "calls/s against those without it (quartiles)", "turns"), rows)
+    return table(("load", "variant", "calls or events/s against those without it (quartiles)", "turns"), rows)
 
 
 def render_cache(result: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ TURN_S = 0.6
 MEASURES_IN_TURNS = (
     Measure("turns", "32 connections, 1.4 KB", Load(), 32, TURN_S),
     Measure("turns-large", "32 connections, 108 KB", Load(large=True), 32, TURN_S),
+    Measure("turns-stream", "32 streams, 108 KB, 100 events at once", Load(large=True, stream=True, events=100), 32, repeat=4),
 )
 VARIANTS_IN_TURNS = ("budgets", "config")
 
@@ -27,11 +28,12 @@ def pairs(targets: Sequence[Target]) -> list[tuple[Target, Target]]:
 
 
 def take_turns(measure: Measure, plain: Target, varied: Target, site: Site, turns: int) -> list[float]:
-    """The variant's calls per second against the plain one's, in each turn. A first one, for warming up, is not among them."""
-    ratios = []
+    """The variant's calls or events per second against the plain one's, in each turn. A first one, for warming up, is not among
+    them."""
+    ratios, metric = [], "events_per_s" if measure.load.stream else "rps"
     for number in range(turns + 1):
         order = (plain, varied) if number % 2 else (varied, plain)
-        rates = {target.name: take(measure, target, site)["rps"] or 0.0 for target in order}
+        rates = {target.name: take(measure, target, site)[metric] or 0.0 for target in order}
         ratios.append(rates[varied.name] / rates[plain.name] if rates[plain.name] else 0.0)
     return ratios[1:]
 

@@ -39,6 +39,7 @@ SEARCH_TOKENS_MAX = 25_000
 LONG_CONTEXT_TOKENS = 1_000_000  # where a price tier lies beyond the usual window
 CALLS_UNTIL_TRUSTED = 5
 LESSONS_EVERY_S = 0.02  # of calls that a key makes more often only some teach: the others would say the same
+MEASURED_EVERY_S = 0.2  # of calls that were only guessed at
 HABITS_KEPT = 10_000
 SIZES_KEPT = 10_000
 
@@ -116,7 +117,7 @@ class LearnedEstimates:
     def _correct(self, call: Call, target: Target, prompt: int, size: Size | None) -> None:
         """How many tokens a byte makes. Calls that were only guessed at are measured for it now and then."""
         if size is None:
-            if call.started - self._measured_at < LESSONS_EVERY_S:
+            if call.started - self._measured_at < MEASURED_EVERY_S:
                 return
             self._measured_at = call.started
             size = size_of(call.request.document)

@@ -36,6 +36,7 @@ ASKS_MAX = 2
 PARK_S = 1.0
 LEADER_WAIT_S = 5.0
 PASSES_MAX = 8
+LOOK_AFTER_S = 1.0
 log = logging.getLogger(__name__)
 
 Watch = Callable[[str, str, tuple[float, ...], int, int, Json], None]
@@ -129,9 +130,10 @@ class Ledger:
             self._list(account)
 
     def _look_closely(self, account: Account) -> None:
-        """At calls that were admitted on a guess and are still open. Their number grows no faster than calls come."""
+        """At calls that were admitted on a guess and are open for some time already: most are over before."""
+        before = self.now() - LOOK_AFTER_S
         with self.lock:
-            guessed = [part for part in account.parts if part.most is None]
+            guessed = [part for part in account.parts if part.most is None and part.opened_at <= before]
         for part in guessed:
             likely, most = part.open_call.look(account.budget.unit)
             with self.lock:

@@ -43,7 +43,7 @@ def test_nobody_looks_closely_where_there_is_plenty(
     warm(ledger, clock)
     hold = reserve_guessed(ledger, 100, 0.02, guess=0.01)
     assert [part.held for part in hold.parts] == [dollars(0.01)] and "call-100" not in estimates.looked_at
-    ledger.tick()
+    rounds(ledger, clock, 1.0)
     assert [(part.held, part.most) for part in hold.parts] == [(dollars(0.02), dollars(0.02))]
 
 
