@@ -167,21 +167,25 @@ class Run:
         """What the provider says as it arrives: its own bytes, or carried over. Settled before the bytes that end the stream
         are handed over."""
         assert self._attempt is not None
-        exchange, crossing = self._attempt.exchange, self._attempt.crossing
+        exchange, crossing, held = self._attempt.exchange, self._attempt.crossing, self._attempt.held
         wait_s = self._house.sender.wait_s
-        watch = dialect_spoken(self._attempt).watch_stream()
+        watch = self._attempt.watch or dialect_spoken(self._attempt).watch_stream()
         carrier = crossing.carry_stream() if crossing else None
         gather = self._recall.gather if self._recall is not None else None
         self._meter = meter = Meter(len(self._call.request.document.source), watch)
         try:
-            while (chunk := self._attempt.held.pop(0) if self._attempt.held else exchange.read()) != b"":
+            while (chunk := held or exchange.read()) != b"":
                 if chunk is None:
                     silent = not (yield exchange.pause(wait_s))
                     if silent and (carrier or watch.at_boundary) and (ping := self._dialect.render_ping()):
                         yield ping
                     continue
                 self._first_word()
-                meter.watch(chunk)
+                if held:
+                    meter.count(held)
+                    held = b""
+                else:
+                    meter.watch(chunk)
                 if carrier:
                     chunk = carrier.carry(chunk)
                 if gather is not None:

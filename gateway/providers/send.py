@@ -17,6 +17,7 @@ from functools import partial
 from typing import Protocol
 
 from gateway.canonical.call import AttemptRecord, Call, Operation, Target
+from gateway.canonical.dialect import StreamWatch
 from gateway.canonical.errors import (
     CredentialRefused,
     GatewayError,
@@ -75,7 +76,8 @@ class Attempt:
     exchange: Exchange
     dropped: tuple[str, ...]
     crossing: Crossing | None = None
-    held: list[bytes] = field(default_factory=list)  # what was read of a stream already, up to its first word
+    held: bytes = b""  # what was read of a stream already, up to its first word
+    watch: StreamWatch | None = None  # of that stream, if it has seen what is held
     body: bytes | None = None  # of a plain answer that was read already
     beside: tuple[Target, ...] = ()  # who was asked the same at the same time, and cut off
 

@@ -4,6 +4,9 @@ The first word ends all trying: what comes before it (`message_start`, pings) is
 then has said nothing to the client yet.
 """
 
+import re
+from itertools import islice
+
 import msgspec
 
 from gateway.canonical.dialect import Dialect
@@ -18,7 +21,9 @@ from gateway.providers.send import Attempt, Sender
 PLAIN_ANSWER_BYTES_MAX = 64 * 1024 * 1024
 HELD_BYTES_MAX = 1024 * 1024
 FIRST_EVENTS = 4  # so many are looked at before a client hears them: message start, block start, ping, delta
+FIRST_RECORDS = 2 * FIRST_EVENTS  # comments among them
 LOOKED_AT_BYTES_MAX = 64 * 1024
+RECORD_END = re.compile(rb"\n\r?\n")
 JSON = "application/json"
 SSE = "text/event-stream"
 STATUS_OF_KIND = {
@@ -68,30 +73,32 @@ def hear_first_word(sender: Sender, attempt: Attempt, *, stream: bool) -> Steps[
         attempt.body = yield from read_document(sender, attempt)
         return
     check_content_type(attempt, spoken.STREAM_TYPE)
-    watch = spoken.watch_stream()
-    held = 0
+    watch = attempt.watch = spoken.watch_stream()
+    held: list[bytes] = []
     try:
-        while not (watch.spoke or watch.ended) and held < HELD_BYTES_MAX:
+        while not (watch.spoke or watch.ended) and sum(map(len, held)) < HELD_BYTES_MAX:
             chunk = attempt.exchange.read()
             if chunk is None:
                 yield attempt.exchange.pause(sender.wait_s)
                 continue
             if chunk == b"":
                 raise StreamBroken("the provider ended its stream before its first word")
-            attempt.held.append(chunk)
-            held += len(chunk)
+            held.append(chunk)
             watch.feed(chunk)
             if watch.error_kind is not None and not watch.spoke:
-                raise _error_told(spoken, b"".join(attempt.held), watch.error_kind)
+                raise _error_told(spoken, b"".join(held), watch.error_kind)
     except StreamBroken as error:
         raise UpstreamFailed(f"{error}; try again", kind="overloaded_error", reason="no_first_word") from error
+    attempt.held = b"".join(held)
     if spoken.STREAM_TYPE == SSE:  # binary frames have checksums
-        _check_first_events(b"".join(attempt.held))
+        _check_first_events(attempt.held)
 
 
 def _check_first_events(held: bytes) -> None:
     """UpstreamFailed if one of them is no JSON: no client could read it, and another target can still be asked."""
-    for event in SseReader().feed(held[:LOOKED_AT_BYTES_MAX])[:FIRST_EVENTS]:
+    ends = [end.end() for end in islice(RECORD_END.finditer(held, 0, LOOKED_AT_BYTES_MAX), FIRST_RECORDS)]
+    beginning = held[: ends[-1] if len(ends) == FIRST_RECORDS else LOOKED_AT_BYTES_MAX]
+    for event in SseReader().feed(beginning)[:FIRST_EVENTS]:
         if event.data != DONE and not _is_json(event.data):
             told = "the provider's stream began with what is no JSON document; try again"
             raise UpstreamFailed(told, kind="overloaded_error", reason="garbled_first_word")

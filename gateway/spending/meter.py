@@ -20,6 +20,10 @@ class Meter:
         if self._watch is not None:
             self._watch.feed(chunk)
 
+    def count(self, chunk: bytes) -> None:
+        """One that the watch has seen before."""
+        self._bytes += len(chunk)
+
     def settle_plain(self, usage: Usage | None, body_bytes: int) -> None:
         """A plain answer is whole: its usage, if it could be read."""
         self._plain = usage
