@@ -8,10 +8,11 @@ from gateway.canonical.call import Call, Caller, Target
 from gateway.canonical.store import Json, Write
 from gateway.canonical.usage import Usage
 from gateway.spending import refusals
-from gateway.spending.account import Account, Part
+from gateway.spending.account import Account
 from gateway.spending.amounts import Amounts, Estimates, amounts_of
 from gateway.spending.budgets import Unit, count
 from gateway.spending.matching import BudgetBook, Match
+from gateway.spending.parts import Part
 
 
 class Desk(Protocol):

@@ -2,10 +2,8 @@
 
 Each instance borrows an allowance of every budget it draws on and reserves against it in memory, so that most calls touch no
 store. `account.py` is the arithmetic of one budget's period, `transfers.py` how it is written, `pace.py` how much is borrowed,
-`recovery.py` what happens to an allowance whose owner died. This file drives them: it holds the lock, waits, and asks the store.
-
-Who needs more than is at hand waits until it is borrowed: the first to wait does it for all. If the budget has not enough, a call
-waits a moment longer before it is refused, for open calls here and elsewhere that turn out cheaper than they might have.
+`queue.py` how calls wait for more, `recovery.py` what happens to an allowance whose owner died. This file drives them: it holds
+the lock, and asks the store.
 """
 
 import logging
@@ -16,10 +14,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from gateway.canonical.call import Call, Plan
-from gateway.canonical.steps import Signal, Steps, Until, Work
+from gateway.canonical.steps import Steps
 from gateway.canonical.store import Json, Missing, Store, StoreError, StoreUnavailable
 from gateway.spending import refusals, transfers
-from gateway.spending.account import LIFE_S, Account, Fate, Part, Transfer, Waiter
+from gateway.spending.account import LIFE_S, Account
 from gateway.spending.ageing import Ageing
 from gateway.spending.amounts import Estimates
 from gateway.spending.bookkeeper import Bookkeeper
@@ -29,12 +27,11 @@ from gateway.spending.directory import BudgetDirectory
 from gateway.spending.draws import Draw, find_draws, guess, is_counted
 from gateway.spending.holds import UNLIMITED, Hold
 from gateway.spending.matching import BudgetBook, Match
+from gateway.spending.parts import Fate, Part, Transfer, Waiter
+from gateway.spending.queue import Queue
 from gateway.spending.recovery import Recovery, SweepReport
 from gateway.spending.states import BudgetState, read_state
 
-ASKS_MAX = 2
-PARK_S = 1.0
-LEADER_WAIT_S = 5.0
 PASSES_MAX = 8
 LOOK_AFTER_S = 1.0
 log = logging.getLogger(__name__)
@@ -79,6 +76,7 @@ class Ledger:
         self._current: dict[tuple[str, str | None], Account] = {}  # of these, the one that calls draw on now, by `Match.name`
         self._budgets: dict[str, Budget] = {}
         self._ageing: dict[str, Ageing] = {}  # by unit
+        self._queue = Queue(self.lock, now, self._serve)
         self._keeper = Bookkeeper(self.tick) if own_thread else None
 
     def reserve(self, call: Call, plan: Plan) -> Steps[Hold]:
@@ -209,88 +207,7 @@ class Ledger:
                 waiter.fate = Fate.AWAY
             elif now < account.short_until:
                 waiter.fate = Fate.SHORT
-        return (yield from self._wait(account, waiter, hold))
-
-    def _wait(self, account: Account, waiter: Waiter, hold: CallHold) -> Steps[Part]:
-        taken = False
-        try:
-            for asked in range(ASKS_MAX):
-                yield from self._borrow(account, waiter)
-                if waiter.fate is Fate.SHORT and not account.is_hopeless(waiter.need):
-                    yield from self._park(waiter)
-                if waiter.part is not None:
-                    taken = True
-                    return waiter.part
-                if waiter.fate is Fate.AWAY:
-                    return self._take_degraded(account, waiter, hold)
-                if account.is_hopeless(waiter.need) or asked == ASKS_MAX - 1:
-                    break
-                with self.lock:
-                    if waiter.part is None:
-                        waiter.fate, waiter.signal = Fate.WAITING, Signal()
-            raise refusals.refusal(account, waiter.need, hold.caller, self.now())
-        finally:
-            with self.lock:
-                if waiter in account.waiters:
-                    account.waiters.remove(waiter)
-                if waiter.part is not None and not taken:
-                    account.release(waiter.part, self.now())
-
-    def _borrow(self, account: Account, waiter: Waiter) -> Steps[None]:
-        """Until the waiter's fate is known: does the borrowing for all who wait, or waits for who does."""
-        while True:
-            with self.lock:
-                if waiter.fate is not Fate.WAITING:
-                    return
-                leads = not account.busy
-                if leads:
-                    account.busy = True
-                elif waiter.signal.told:
-                    waiter.signal = Signal()
-            if leads:
-                yield from self._lead(account)
-            else:
-                yield Until(waiter.signal, LEADER_WAIT_S)
-
-    def _lead(self, account: Account) -> Steps[None]:
-        """Serves the account, where blocking is allowed. A call that is given up before that begins hands the task on."""
-        begun = False
-
-        def serve() -> None:
-            nonlocal begun
-            with self.lock:
-                if begun:
-                    return
-                begun = True
-            self._serve(account)
-
-        try:
-            yield Work(serve)
-        finally:
-            with self.lock:
-                given_up, begun = not begun, True
-            if given_up:
-                self._hand_on(account)
-
-    def _park(self, waiter: Waiter) -> Steps[None]:
-        """A moment for money that others give back."""
-        with self.lock:
-            if waiter.fate is not Fate.SHORT:
-                return
-            waiter.signal = signal = Signal()
-        yield Until(signal, PARK_S)
-
-    def _take_degraded(self, account: Account, waiter: Waiter, hold: CallHold) -> Part:
-        now = self.now()
-        with self.lock:
-            if account.budget.mode == "shadow":
-                return Part(account, hold.open_call, waiter.need, waiter.need, now, covered=False)
-            part = None
-            if account.budget.open_on_store_error:
-                part = account.take_degraded(waiter.need, hold.open_call, now)
-        if part is None:
-            raise refusals.away(account)
-        return part
+        return (yield from self._queue.wait(account, waiter, hold))
 
     def account(self, match: Match, at: float) -> Account:
         """Of the period in which `at` lies, by the budget as it is now: a call that has ended may come with an older one. The
@@ -332,15 +249,7 @@ class Ledger:
                 if self.now() < account.short_until:
                     self._recovery.reclaim(account)
         finally:
-            self._hand_on(account)
-
-    def _hand_on(self, account: Account) -> None:
-        """Whoever still waits goes on with what is left."""
-        with self.lock:
-            account.busy = False
-            waiting = next((waiter for waiter in account.waiters if waiter.fate is Fate.WAITING), None)
-        if waiting is not None:
-            waiting.signal.tell()
+            self._queue.hand_on(account)
 
     def _write(self, account: Account, transfer: Transfer) -> bool:
         """False if the store did not answer; the transfer is then repeated later, unchanged but for its lapse."""

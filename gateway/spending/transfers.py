@@ -19,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from gateway.canonical.store import AlreadyExists, Conflict, Create, Delete, Increment, Json, Missing, Store, Update, Write
-from gateway.spending.account import Account, Transfer
+from gateway.spending.account import Account
+from gateway.spending.parts import Transfer
 
 COMMIT_TIMEOUT_S = 2.0
 LAPSED_KEPT = timedelta(days=30)
