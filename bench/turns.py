@@ -33,9 +33,17 @@ def take_turns(measure: Measure, plain: Target, varied: Target, site: Site, turn
     ratios, metric = [], "events_per_s" if measure.load.stream else "rps"
     for number in range(turns + 1):
         order = (plain, varied) if number % 2 else (varied, plain)
-        rates = {target.name: take(measure, target, site)[metric] or 0.0 for target in order}
-        ratios.append(rates[varied.name] / rates[plain.name] if rates[plain.name] else 0.0)
+        rates = {target.name: rate_of(measure, target, site, metric) for target in order}
+        ratios.append(rates[varied.name] / rates[plain.name])
     return ratios[1:]
+
+
+def rate_of(measure: Measure, target: Target, site: Site, metric: str) -> float:
+    """RuntimeError if a call of this turn failed: a refusal is quick, and must not look like an answer."""
+    values = take(measure, target, site)
+    if values["errors"] or not values[metric]:
+        raise RuntimeError(f"{values['errors']:g} calls to {target.name} failed")
+    return values[metric] or 0.0
 
 
 def spread_of(ratios: Sequence[float]) -> dict[str, float]:

@@ -168,6 +168,7 @@ class Run:
         are handed over."""
         assert self._attempt is not None
         exchange, crossing, held = self._attempt.exchange, self._attempt.crossing, self._attempt.held
+        self._attempt.held = b""
         wait_s = self._house.sender.wait_s
         watch = self._attempt.watch or dialect_spoken(self._attempt).watch_stream()
         carrier = crossing.carry_stream() if crossing else None

@@ -37,7 +37,10 @@ class Counting:
                     raise
                 first = first or error.with_traceback(None)  # which knows this frame: a circle for the garbage collector
         assert first is not None, "a plan has at least one target"
-        raise first
+        try:
+            raise first
+        finally:
+            del first
 
     def _order(self, plan: Plan) -> list[Target]:
         """The location that counted last time first."""

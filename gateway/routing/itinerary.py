@@ -114,7 +114,11 @@ class Itinerary:
         """NotFound if no target is left: the last reason why."""
         stops = self._visit(self.config, Inherited(), "", label)
         if not stops:
-            raise self._refusal or NotFound("the routing config has no target for this call; tell the operator of this gateway")
+            refusal, self._refusal = self._refusal, None
+            try:
+                raise refusal or NotFound("the routing config has no target for this call; tell the operator of this gateway")
+            finally:
+                del refusal  # its traceback knows this frame
         legs = _number(stops[: self._reachable(stops)])
         return Plan(
             tuple(leg.target for leg in legs),

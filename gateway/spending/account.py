@@ -132,6 +132,7 @@ class Account:
         if part in self.parts and likely > part.held:
             self.held += likely - part.held
             part.held = likely
+            self.changed = True
 
     def _free(self, now: float) -> int:
         """What a call can have at once; below 0 without an allowance. A debt of the budget comes first: what calls leave over

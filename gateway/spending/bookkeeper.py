@@ -25,9 +25,9 @@ class Bookkeeper:
             return
         with self._lock:
             if self._process != os.getpid() and not self._stopping.is_set():
-                self._process = os.getpid()
-                self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+                thread.start()
+                self._thread, self._process = thread, os.getpid()  # now: if it could not be started, the next call tries again
 
     def stop(self, timeout_s: float) -> None:
         self._stopping.set()

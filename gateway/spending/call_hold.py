@@ -53,7 +53,7 @@ class OpenCall:
         """What it will likely use and at most, for a call that was only guessed at, once it turns out to stay open."""
         if self._worst is None:
             estimate = self._estimates.estimate(self._call, self._target)
-            self._likely, self._worst = estimate.likely, estimate.worst
+            self._likely, self._worst, self._rendered = estimate.likely, estimate.worst, None
         return count(self._likely)[unit], count(self._worst)[unit]
 
 

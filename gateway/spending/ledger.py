@@ -129,11 +129,17 @@ class Ledger:
 
     def _look_closely(self, account: Account) -> None:
         """At calls that were admitted on a guess and are open for some time already: most are over before."""
+        if not account.can_grow:
+            return
         before = self.now() - LOOK_AFTER_S
         with self.lock:
             guessed = [part for part in account.parts if part.most is None and part.opened_at <= before]
         for part in guessed:
-            likely, most = part.open_call.look(account.budget.unit)
+            try:
+                likely, most = part.open_call.look(account.budget.unit) if part in account.parts else (part.held, part.held)
+            except Exception:  # one call must not keep all others from being looked after
+                log.exception("an open call could not be looked at; it keeps what it holds")
+                likely = most = part.held
             with self.lock:
                 account.looked_at(part, likely, most)
 

@@ -75,6 +75,19 @@ def test_a_call_that_went_another_way_is_freed_too(on_the_loop: Served, unfreed:
     assert not left_of(answers, unfreed)
 
 
+def test_a_call_that_found_no_way_is_freed_too(on_the_loop: Served, unfreed: list[object]) -> None:
+    """A config whose only location has no such model, and tokens that no location counts."""
+    config = {"provider": "@vertex", "locations": ["us-east5"]}
+    on_the_loop.sandbox.script(*[Fault(status=404)] * 12, on="count_tokens")
+    counting = {name: value for name, value in message("Hello").items() if name != "max_tokens"}
+    answers = [on_the_loop.post("/v1/messages/count_tokens", counting) for _ in range(3)]
+    assert all(answer.headers["x-gateway-estimated"] == "input_tokens" for answer in answers)
+    headers = {"x-gateway-config": json.dumps(config)}
+    answers += [on_the_loop.post("/v1/messages", message("Hello", model="claude-3-haiku"), headers=headers) for _ in range(3)]
+    assert [answer.status_code for answer in answers[3:]] == [404] * 3
+    assert not left_of(answers, unfreed)
+
+
 def left_of(answers: list[requests.Response], unfreed: list[object]) -> list[str]:
     """What of these calls was out of use and yet still there."""
     names = ("x-gateway-request-id", "x-upstream-request-id")

@@ -188,6 +188,15 @@ def test_a_call_of_text_is_guessed_as_it_is_estimated(text: str, limit: int, tau
     assert estimates.guess(asked, target()) == estimates.estimate(asked, target()).likely
 
 
+def test_a_short_call_is_no_cheaper_than_what_it_links_to() -> None:
+    """Twenty documents by URL are a thousand bytes, and fifty thousand tokens."""
+    estimates = LearnedEstimates(BOOK)
+    links = [{"type": "document", "source": {"type": "url", "url": f"https://example.com/{number}.pdf"}} for number in range(20)]
+    asked = call({"max_tokens": 100, "messages": [{"role": "user", "content": links}]})
+    likely = estimates.estimate(asked, target()).likely
+    assert estimates.guess(asked, target()) == likely and likely.input_tokens > 40_000
+
+
 def test_a_glance_takes_what_is_held_for_text() -> None:
     """An image of 400 KB looks like a long prompt: too much, so that a closer look is worth its while."""
     estimates, pixels = LearnedEstimates(BOOK), {"type": "base64", "media_type": "image/png", "data": "A" * 400_000}

@@ -1,5 +1,7 @@
 """Far from a budget's limit calls are admitted on a guess; where it matters each is looked at."""
 
+import json
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +10,7 @@ from ledger_doubles import FailingStore, HandClock, StatedEstimates, call, dolla
 
 from gateway.canonical.call import Leg, Plan
 from gateway.canonical.usage import Usage
+from gateway.spending.bookkeeper import Bookkeeper
 from gateway.spending.call_hold import CallHold
 from gateway.spending.ledger import Ledger
 
@@ -43,8 +46,11 @@ def test_nobody_looks_closely_where_there_is_plenty(
     warm(ledger, clock)
     hold = reserve_guessed(ledger, 100, 0.02, guess=0.01)
     assert [part.held for part in hold.parts] == [dollars(0.01)] and "call-100" not in estimates.looked_at
-    rounds(ledger, clock, 1.0)
+    rounds(ledger, clock, 3.0)
     assert [(part.held, part.most) for part in hold.parts] == [(dollars(0.02), dollars(0.02))]
+    (allowance,) = store.query("allowances", group=True).documents
+    (listed,) = json.loads(allowance.data["open_calls"])
+    assert (allowance.data["held"], listed["facts"]["cost_nanodollars"]) == (dollars(0.02), dollars(0.02))
 
 
 @pytest.mark.parametrize(
@@ -95,3 +101,20 @@ def test_a_limit_of_requests_needs_no_guess(
     for number in range(10):
         assert [part.held for part in reserve_guessed(ledger, 100 + number, 0.02, guess=0.001).parts] == [1]
     assert estimates.looked_at == []
+
+
+def test_a_bookkeeper_that_could_not_start_is_started_by_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment without threads must not leave the ledger unattended for good."""
+    keeper = Bookkeeper(lambda: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_more_threads)
+        with pytest.raises(RuntimeError):
+            keeper.start()
+    before = threading.active_count()
+    keeper.start()
+    assert threading.active_count() == before + 1
+    keeper.stop(5.0)
+
+
+def no_more_threads(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
