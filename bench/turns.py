@@ -41,9 +41,10 @@ def take_turns(measure: Measure, plain: Target, varied: Target, site: Site, turn
 def rate_of(measure: Measure, target: Target, site: Site, metric: str) -> float:
     """RuntimeError if a call of this turn failed: a refusal is quick, and must not look like an answer."""
     values = take(measure, target, site)
-    if values["errors"] or not values[metric]:
+    rate = values[metric]
+    if values["errors"] or not rate:
         raise RuntimeError(f"{values['errors']:g} calls to {target.name} failed")
-    return values[metric] or 0.0
+    return rate
 
 
 def spread_of(ratios: Sequence[float]) -> dict[str, float]:

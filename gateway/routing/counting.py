@@ -27,20 +27,20 @@ class Counting:
         """Goes on to the next location where one does not offer it; the first refusal is what the caller sees if all
         refuse."""
         first: GatewayError | None = None
-        for target in self._order(plan):
-            try:
-                attempt = yield from send(call, target, tries)
-                self._counts_at[_place(plan.targets[0])] = target
-                return attempt
-            except GatewayError as error:
-                if not offers_no_counting(error):
-                    raise
-                first = first or error.with_traceback(None)  # which knows this frame: a circle for the garbage collector
-        assert first is not None, "a plan has at least one target"
         try:
+            for target in self._order(plan):
+                try:
+                    attempt = yield from send(call, target, tries)
+                    self._counts_at[_place(plan.targets[0])] = target
+                    return attempt
+                except GatewayError as error:
+                    if not offers_no_counting(error):
+                        raise
+                    first = first or error
+            assert first is not None, "a plan has at least one target"
             raise first
         finally:
-            del first
+            del first  # its traceback knows this frame: a circle that only the garbage collector would end
 
     def _order(self, plan: Plan) -> list[Target]:
         """The location that counted last time first."""

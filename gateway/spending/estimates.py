@@ -29,7 +29,7 @@ from gateway.spending.amounts import Amounts, Estimate, counted_input_tokens
 from gateway.spending.learning import Habit, Mean, Recent
 from gateway.spending.media import IMAGE_TOKENS_MAX
 from gateway.spending.prices import PriceBook, Rates
-from gateway.spending.sizes import Size, length_of, size_of
+from gateway.spending.sizes import Size, is_more_than_its_length, length_of, size_of
 
 BYTES_PER_TOKEN = 3.5
 FRAME_TOKENS_MAX = 1_000  # the system prompt that comes with tools (Anthropic tool use page, 2026-11: up to 700)
@@ -40,6 +40,7 @@ LONG_CONTEXT_TOKENS = 1_000_000  # where a price tier lies beyond the usual wind
 CALLS_UNTIL_TRUSTED = 5
 LESSONS_EVERY_S = 0.02  # of calls that a key makes more often only some teach: the others would say the same
 MEASURED_EVERY_S = 0.2  # of calls that were only guessed at
+SHORT_BYTES = 8_192
 HABITS_KEPT = 10_000
 SIZES_KEPT = 10_000
 
@@ -67,7 +68,7 @@ class LearnedEstimates:
     def estimate(self, call: Call, target: Target, params: Mapping[str, bytes] | None = None) -> Estimate:
         """Ten microseconds, and 60 more for a request of 100 KB of text; no waiting, no store."""
         with self._lock:
-            size = self._sizes.get(call.id) or self._measure(call)
+            size = self._measure(call)
             if params:
                 size = size_of(JsonObject(call.request.document.edited(put=params)))
         limits = limits_of(target.model, target.provider.kind)
@@ -75,9 +76,17 @@ class LearnedEstimates:
         return Estimate(_at_most(worst, self._likely(call, target, size, limits)), worst)
 
     def guess(self, call: Call, target: Target) -> Amounts | None:
-        """A few microseconds, however long the request is."""
-        size = length_of(call.request.document)
-        return None if size is None else self._likely(call, target, size, limits_of(target.model, target.provider.kind))
+        """A few microseconds, however long the request is. A short one is looked at, which costs little: links to media would
+        make it many times what it is long."""
+        document = call.request.document
+        if is_more_than_its_length(document):
+            return None
+        if len(document.source) < SHORT_BYTES:
+            with self._lock:
+                size = self._measure(call)
+        else:
+            size = length_of(document)
+        return self._likely(call, target, size, limits_of(target.model, target.provider.kind))
 
     def learn(self, call: Call, target: Target, usage: Usage, cost_nanodollars: int) -> None:
         """From the provider's closing figures only; what was cut off or estimated teaches nothing."""
@@ -125,6 +134,9 @@ class LearnedEstimates:
             self._corrections.get_or_put(target.model, _new_correction).learn(min(4.0, prompt / expected))
 
     def _measure(self, call: Call) -> Size:
+        """Once for a call, whoever asks."""
+        if (known := self._sizes.get(call.id)) is not None:
+            return known
         if len(self._sizes) >= SIZES_KEPT:
             del self._sizes[next(iter(self._sizes))]
         size = self._sizes[call.id] = size_of(call.request.document)

@@ -135,8 +135,10 @@ class Ledger:
         with self.lock:
             guessed = [part for part in account.parts if part.most is None and part.opened_at <= before]
         for part in guessed:
+            if part not in account.parts:
+                continue  # over meanwhile
             try:
-                likely, most = part.open_call.look(account.budget.unit) if part in account.parts else (part.held, part.held)
+                likely, most = part.open_call.look(account.budget.unit)
             except Exception:  # one call must not keep all others from being looked after
                 log.exception("an open call could not be looked at; it keeps what it holds")
                 likely = most = part.held

@@ -32,7 +32,6 @@ SIZED_SIMPLY = TURNS | OUTPUT_LIMITS
 BEYOND_LENGTH = HELD_ELSEWHERE | TOOLS_BESIDE | {"compaction", "speed"}
 Names = frozenset[str]
 LINKS = {"image_url": "image", "file_url": "document", "file_data": "", "fileUri": "document", "file_uri": "document", "url": ""}
-SHORT_BYTES = 8_192
 OTHER_BYTES_PER_TOKEN = 100  # sound and other media: Gemini counts 32 tokens a second (Gemini audio page, 2026-11)
 
 
@@ -117,15 +116,14 @@ def size_of(document: JsonObject) -> Size:
     )
 
 
-def length_of(document: JsonObject) -> Size | None:
-    """The size of a long request as if it were text all through, and its tools ran at the client: no more is looked at than its
-    length. None if a member makes it more than that. A short one is looked at, which costs little: links to media would make it
-    many times what it is long."""
+def is_more_than_its_length(document: JsonObject) -> bool:
+    """Whether one of its members makes a request dear at any length."""
+    return not BEYOND_LENGTH.isdisjoint(document.names())
+
+
+def length_of(document: JsonObject) -> Size:
+    """The size of a request as if it were text all through, and its tools ran at the client: nothing is read but its length."""
     named = SIZED.intersection(document.names())
-    if not BEYOND_LENGTH.isdisjoint(named):
-        return None
-    if len(document.source) < SHORT_BYTES:
-        return size_of(document)
     return Size(len(document.source), output_limit=_output_limit(document, named), answers=_answers(document, named))
 
 
